@@ -19,7 +19,6 @@ from .types import (
     Message,
     Prompt,
     ResponseFormat,
-    Role,
     Tool,
     ToolCall,
     ToolChoice,
@@ -31,10 +30,32 @@ MAX_DEPTH = 64
 """Deepest nesting of a tool's schema or arguments that is translated."""
 
 _KNOWN = frozenset(
-    "model messages tools tool_choice functions function_call parallel_tool_calls response_format"
-    " max_tokens max_completion_tokens temperature top_p stop seed n presence_penalty"
-    " frequency_penalty reasoning_effort user metadata logprobs top_logprobs stream"
-    " stream_options".split()
+    [
+        "model",
+        "messages",
+        "tools",
+        "tool_choice",
+        "functions",
+        "function_call",
+        "parallel_tool_calls",
+        "response_format",
+        "max_tokens",
+        "max_completion_tokens",
+        "temperature",
+        "top_p",
+        "stop",
+        "seed",
+        "n",
+        "presence_penalty",
+        "frequency_penalty",
+        "reasoning_effort",
+        "user",
+        "metadata",
+        "logprobs",
+        "top_logprobs",
+        "stream",
+        "stream_options",
+    ]
 )
 
 
@@ -314,7 +335,7 @@ def _message(value: Any, path: str, at: int) -> Message:
             _wrong(f"{path}.name", "a non-empty string", name)
         role, call_id = "tool", f"call_{name}"
     return Message(
-        role=cast(Role, role),
+        role=role,
         parts=content,
         tool_calls=calls,
         tool_call_id=call_id,
