@@ -181,6 +181,8 @@ class Provider:
     """Some model names for GET /v1/models."""
     quirks: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Known deviations; codecs document the names they read."""
+    options_env: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Variables for `Target.options`, first set one wins; the option `base_url` replaces the row's."""
     docs: str = ""
     """Where the quirks are documented."""
 

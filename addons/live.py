@@ -1,0 +1,221 @@
+"""The live stream layer: pushes bytes into an open response, whenever they come.
+
+Stock mitmproxy lets an addon only answer at once or filter what its own upstream connection sends.
+`LiveStream` subclasses the layer that handles one HTTP request: a flow that has a live answer opens no
+upstream connection, and waits for injected events instead. It also answers failed upstream
+connections of our own flows with OpenAI-shaped JSON in place of mitmproxy's HTML page.
+
+Tied to mitmproxy's private API: the supported minor version is pinned and `install` checks it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from mitmproxy import flow as mflow
+from mitmproxy import http
+from mitmproxy.proxy import events, layer
+from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers.http import _events as http_events
+from mitmproxy.proxy.layers.http import _hooks as http_hooks
+from mitmproxy.proxy.server import ConnectionHandler
+
+logger = logging.getLogger("reflex")
+
+
+@dataclass
+class Head:
+    """Status and headers of a live answer. `whole` answers carry their body along."""
+
+    response: http.Response
+
+
+@dataclass
+class LiveEvent(events.MessageInjected[Head | bytes | None]):
+    """`message`: the head, then body pieces, then None for the end."""
+
+    stream: LiveStream
+
+
+class LiveAnswer:
+    """What the addon registers for a flow that it will answer itself, later.
+
+    `run(send)` is started when the layer is ready; `send` takes a Head, body bytes and at last None,
+    and waits while the client is slow. It is cancelled when the client leaves.
+    """
+
+    def __init__(self, run: Callable[[Callable[[Head | bytes | None], Awaitable[None]]], Any]) -> None:
+        self.run = run
+        self.task: asyncio.Task[None] | None = None
+
+
+class LiveAnswers:
+    """The addon's side: which flows are answered live, and how failures are worded."""
+
+    def __init__(self, handlers: Callable[[str], ConnectionHandler | None]) -> None:
+        self._handlers = handlers
+        self._answers: WeakKeyDictionary[mflow.Flow, LiveAnswer] = WeakKeyDictionary()
+        self.failure: Callable[[http.HTTPFlow, str], http.Response | None] = lambda flow, text: None
+
+    def can_serve(self, flow: http.HTTPFlow) -> bool:
+        """False for flows without a client connection (client replay)."""
+        return self._handlers(flow.client_conn.id) is not None
+
+    def register(self, flow: http.HTTPFlow, answer: LiveAnswer) -> None:
+        self._answers[flow] = answer
+
+    def get(self, flow: http.HTTPFlow) -> LiveAnswer | None:
+        return self._answers.get(flow)
+
+    def start(self, stream: LiveStream, answer: LiveAnswer) -> None:
+        answer.task = asyncio.create_task(self._pump(stream, answer), name="reflex live answer")
+
+    async def _pump(self, stream: LiveStream, answer: LiveAnswer) -> None:
+        handler = self._handlers(stream.flow.client_conn.id)
+        if handler is None:
+            return
+
+        async def send(message: Head | bytes | None) -> None:
+            await handler.server_event(LiveEvent(stream.flow, message, stream))
+            await handler.drain_writers()
+
+        try:
+            await answer.run(send)
+        except Exception:
+            logger.exception("a live answer failed")
+            await send(None)
+
+
+_answers: LiveAnswers | None = None
+
+
+class LiveStream(http_layers.HttpStream):
+    """HttpStream with one more server state: `state_live`."""
+
+    _body: bytearray
+    _headers_sent = False
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, LiveEvent):
+            if event.stream is not self:
+                yield from self.passthrough(event)
+            elif self.server_state == self.state_live:
+                yield from self.state_live(event)
+        else:
+            yield from super()._handle_event(event)
+
+    def make_server_connection(self) -> layer.CommandGenerator[bool]:
+        answer = _answers.get(self.flow) if _answers else None
+        if answer is None or _answers is None:
+            return (yield from super().make_server_connection())
+        self._body = bytearray()
+        self.server_state = self.state_live
+        _answers.start(self, answer)
+        return False
+
+    def state_live(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Wait for injected messages."""
+        if not isinstance(event, LiveEvent):
+            return
+        message = event.message
+        if isinstance(message, Head):
+            self.flow.response = message.response
+            yield http_hooks.HttpResponseHeadersHook(self.flow)
+            if (yield from self.check_killed(True)):
+                return
+            yield http_layers.SendHttp(
+                http_events.ResponseHeaders(self.stream_id, self.flow.response, end_stream=False),
+                self.context.client,
+            )
+            self._headers_sent = True
+        elif message:
+            self._body += message
+            yield http_layers.SendHttp(
+                http_events.ResponseData(self.stream_id, bytes(message)), self.context.client
+            )
+        elif message is None:
+            yield from self._end()
+
+    def _end(self) -> layer.CommandGenerator[None]:
+        if not self._headers_sent:
+            yield from super().handle_protocol_error(
+                http_events.ResponseProtocolError(
+                    self.stream_id, "no answer", http_layers.ErrorCode.GENERIC_SERVER_ERROR
+                )
+            )
+            return
+        assert self.flow.response
+        self.flow.response.data.content = bytes(self._body)
+        self._body.clear()
+        yield from self.send_response(already_streamed=True)
+
+    def handle_protocol_error(
+        self, event: http_events.RequestProtocolError | http_events.ResponseProtocolError
+    ) -> layer.CommandGenerator[None]:
+        if self.server_state == self.state_live and isinstance(
+            event, http_events.RequestProtocolError
+        ):
+            yield from self._client_left(event)
+        elif isinstance(event, http_events.ResponseProtocolError) and (
+            response := self._worded_failure(event)
+        ):
+            self.flow.response = response
+            yield http_hooks.HttpResponseHeadersHook(self.flow)
+            yield from self.send_response()
+        else:
+            yield from super().handle_protocol_error(event)
+
+    def _client_left(
+        self, event: http_events.RequestProtocolError
+    ) -> layer.CommandGenerator[None]:
+        answer = _answers.get(self.flow) if _answers else None
+        if answer and answer.task:
+            answer.task.cancel()
+        self.flow.error = mflow.Error(event.message)
+        yield http_hooks.HttpErrorHook(self.flow)
+        self.client_state = self.server_state = self.state_errored
+        self.flow.live = False
+        yield http_layers.DropStream(self.stream_id)
+
+    def _worded_failure(
+        self, event: http_events.ResponseProtocolError
+    ) -> http.Response | None:
+        waiting = self.server_state == self.state_wait_for_response_headers
+        if not (_answers and waiting and self.client_state == self.state_done):
+            return None
+        if self.flow.error and self.flow.error.msg == mflow.Error.KILLED_MESSAGE:
+            return None
+        return _answers.failure(self.flow, event.message)
+
+
+def _route(self: http_layers.HttpLayer, event: LiveEvent) -> layer.CommandGenerator[None]:
+    """To the stream itself, or to the tunnel (CONNECT) it is in."""
+    for stream in list(self.streams.values()):
+        if stream in event.stream.context.layers:
+            yield from self.event_to_child(stream, event)
+            return
+
+
+def install(answers: LiveAnswers) -> None:
+    """Make mitmproxy use LiveStream for requests from now on. Safe to call again."""
+    global _answers  # noqa: PLW0603  mitmproxy has one proxy server for a process
+    _answers = answers
+    if http_layers.HttpStream is LiveStream:
+        return
+    original = http_layers.HttpLayer._handle_event
+
+    def handle_event(
+        self: http_layers.HttpLayer, event: events.Event
+    ) -> layer.CommandGenerator[None]:
+        if isinstance(event, LiveEvent):
+            yield from _route(self, event)
+        else:
+            yield from original(self, event)
+
+    http_layers.HttpLayer._handle_event = handle_event  # type: ignore[method-assign]
+    http_layers.HttpStream = LiveStream  # type: ignore[misc]

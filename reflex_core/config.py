@@ -1,0 +1,156 @@
+"""Options + environment + TOML file -> one frozen Config.
+
+Precedence: what was set (command line, mitmproxy's config.yaml), the environment, the TOML file, the default.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from . import catalog
+from .errors import ConfigError
+from .options import BY_NAME, OPTIONS, Option
+from .types import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings, typed. Durations are in seconds, sizes in bytes; names as in OPTIONS."""
+
+    provider: str
+    upstream: str
+    models: Mapping[str, str]
+    hosts: tuple[str, ...]
+    storage_path: Path
+    cache: bool
+    ttl: float
+    l1_capacity: int
+    l1_size: int
+    max_size: int
+    max_answer: int
+    sampling: str
+    shared_namespaces: frozenset[str]
+    namespace: str
+    connect_timeout: float
+    first_byte_timeout: float
+    idle_timeout: float
+    keepalive: float
+    upstream_proxy: str
+    mock_provider: bool
+    mock_delay: float
+    providers: Mapping[str, Provider] = field(default_factory=dict[str, Provider])
+    """The catalogue with the user's own rows."""
+
+
+_FIELDS = {f.name for f in fields(Config)}
+
+
+def build(values: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Config:
+    """`values` holds only what was set, by option name without `reflex_`.
+
+    Raises ConfigError with one line that names the option, the value and what is allowed.
+    """
+    environ = os.environ if environ is None else environ
+    path = values.get("config") or environ.get("REFLEX_CONFIG") or ""
+    file = _read_toml(str(path)) if path else {}
+    rows = file.pop("providers", {})
+    found: dict[str, Any] = {}
+    for option in OPTIONS:
+        found[option.name] = _find(option, values, environ, file)
+    providers = _providers(rows)
+    found["models"] = _model_map(found["models"])
+    found["shared_namespaces"] = frozenset(found["shared_namespaces"])
+    found["hosts"] = tuple(host.lower().rstrip(".") for host in found["hosts"])
+    found["storage_path"] = _folder(found["storage_path"])
+    if found["mock_provider"]:
+        found["provider"] = "mock"
+    _check(found, providers)
+    kept = {name: value for name, value in found.items() if name in _FIELDS}
+    return Config(**kept, providers=providers)
+
+
+def _find(
+    option: Option, values: Mapping[str, Any], environ: Mapping[str, str], file: dict[str, Any]
+) -> Any:
+    if option.name in values:
+        value, source = values[option.name], option.option
+    elif option.env in environ:
+        value, source = environ[option.env], option.env
+    elif option.name in file:
+        value, source = file[option.name], f"{option.name} in the TOML file"
+        if option.name == "models" and isinstance(value, dict):
+            value = [f"{k}={v}" for k, v in value.items()]
+    else:
+        value, source = option.default, option.option
+    try:
+        return option.parse(value)
+    except (ValueError, TypeError):
+        raise ConfigError(f"{source}={value}: must be {option.allowed()}.") from None
+
+
+def _read_toml(path: str) -> dict[str, Any]:
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            data = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"reflex_config={path}: cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"reflex_config={path}: not valid TOML: {error}.") from None
+    allowed = {*BY_NAME, "providers"} - {"config"}
+    for name in data:
+        if name not in allowed:
+            known = ", ".join(sorted(allowed))
+            raise ConfigError(f"reflex_config={path}: unknown setting {name!r}; known: {known}.")
+    return data
+
+
+def _providers(rows: Any) -> dict[str, Provider]:
+    if not isinstance(rows, dict):
+        raise ConfigError("[providers.NAME] in the TOML file must be tables.")
+    out = dict(catalog.PROVIDERS)
+    for name, row in rows.items():
+        if not isinstance(row, dict):
+            raise ConfigError(f"[providers.{name}] in the TOML file must be a table.")
+        out[str(name)] = catalog.custom_provider({"name": name, **row})
+    return out
+
+
+def _model_map(items: tuple[str, ...]) -> dict[str, str]:
+    out: dict[str, str] = {}
+    for item in items:
+        name, equals, target = item.partition("=")
+        if not (name.strip() and equals and target.strip()):
+            raise ConfigError(f"reflex_models={item}: must be NAME=PROVIDER::MODEL or NAME=MODEL.")
+        out[name.strip()] = target.strip()
+    return out
+
+
+def _folder(path: str) -> Path:
+    if path:
+        return Path(path).expanduser()
+    return Path(platformdirs.user_data_dir("mitmproxy-reflex", appauthor=False))
+
+
+def _check(found: dict[str, Any], providers: Mapping[str, Provider]) -> None:
+    name = found["provider"]
+    if name and name not in providers:
+        known = ", ".join(sorted(providers))
+        raise ConfigError(f"reflex_provider={name}: must be one of {known}.")
+    for target in found["models"].values():
+        prefix, separator, _ = target.partition("::")
+        if separator and prefix not in providers:
+            raise ConfigError(f"reflex_models={target}: unknown provider {prefix!r}.")
+    for option in ("upstream", "upstream_proxy"):
+        value = found[option]
+        if value and (
+            urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc
+        ):
+            raise ConfigError(f"reflex_{option}={value}: must be an http:// or https:// URL.")

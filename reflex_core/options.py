@@ -1,0 +1,156 @@
+"""Every setting as data: the mitmproxy options, the environment, the TOML file and the docs read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .units import parse_bool, parse_duration, parse_float, parse_int, parse_size
+
+Kind = Literal["str", "choice", "bool", "int", "float", "duration", "size", "list"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting. `default` is as a user would write it; lists are tuples of strings."""
+
+    name: str
+    kind: Kind
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def option(self) -> str:
+        return f"reflex_{self.name}"
+
+    @property
+    def env(self) -> str:
+        return f"REFLEX_{self.name.upper()}"
+
+    def allowed(self) -> str:
+        """What a value may be, for error messages and the reference page."""
+        if self.kind == "choice":
+            return "one of " + ", ".join(self.choices)
+        words = {
+            "str": "text",
+            "bool": "true or false",
+            "int": "a whole number",
+            "float": "a number",
+            "duration": "a duration such as 90s, 15m, 12h, 7d",
+            "size": "a size such as 512k, 64m, 2g",
+            "list": "a list of texts",
+        }[self.kind]
+        if self.low is not None and self.high is not None:
+            return f"{words} from {self.low:g} to {self.high:g}"
+        if self.low is not None:
+            return f"{words}, at least {self.low:g}"
+        return words
+
+    def parse(self, value: Any) -> Any:
+        """The typed value. Raises ValueError."""
+        if self.kind == "list":
+            return _parse_list(value)
+        if self.kind == "choice":
+            if str(value).lower() not in self.choices:
+                raise ValueError
+            return str(value).lower()
+        if self.kind == "str":
+            return str(value)
+        parsed = _PARSERS[self.kind](value)
+        too_low = self.low is not None and parsed < self.low
+        if too_low or (self.high is not None and parsed > self.high):
+            raise ValueError
+        return parsed
+
+
+_PARSERS: dict[str, Callable[[Any], Any]] = {
+    "bool": parse_bool,
+    "int": parse_int,
+    "float": parse_float,
+    "duration": parse_duration,
+    "size": parse_size,
+}
+
+
+def _parse_list(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [item for item in value.replace("\n", ",").split(",") if item.strip()]
+    if not isinstance(value, list | tuple):
+        raise ValueError
+    return tuple(str(item).strip() for item in value if str(item).strip())
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "provider",
+        "str",
+        "",
+        "Provider for models that name none: openai, anthropic, gemini, ollama, ... or a row of your"
+        " own. Empty: chosen by the model's name, else openai.",
+    ),
+    Option("upstream", "str", "", "Base URL used instead of the default provider's own."),
+    Option(
+        "models",
+        "list",
+        (),
+        "Model map: `gpt-4o=anthropic::claude-sonnet-4-5`, also `*=groq::llama-3.3-70b-versatile`.",
+    ),
+    Option(
+        "hosts",
+        "list",
+        ("api.openai.com",),
+        "Hosts that are intercepted in forward mode. All other TLS passes through undecrypted.",
+    ),
+    Option("storage_path", "str", "", "Folder for the store. Empty: the platform's data folder."),
+    Option("config", "str", "", "TOML file with these settings and rows for more providers."),
+    Option("cache", "bool", True, "Answer repeats. With false every request goes upstream."),
+    Option("ttl", "duration", "30d", "How long an answer may be served. 0 means for ever."),
+    Option("l1_capacity", "int", 10_000, "Answers kept in memory.", low=1),
+    Option("l1_size", "size", "256m", "Bytes of answers kept in memory.", low=0),
+    Option("max_size", "size", "4g", "Size of the store; least recently used answers go first."),
+    Option("max_answer", "size", "4m", "Answers larger than this are not stored.", low=1024),
+    Option(
+        "sampling",
+        "choice",
+        "relaxed",
+        "Whether temperature, top_p and seed must be equal for a similar question to be answered.",
+        choices=("relaxed", "strict"),
+    ),
+    Option(
+        "shared_namespaces",
+        "list",
+        (),
+        "Namespaces (X-Reflex-Namespace) whose answers are shared between credentials.",
+    ),
+    Option("namespace", "str", "", "Namespace for requests that name none."),
+    Option(
+        "connect_timeout", "duration", "10s", "Longest wait for a connection upstream.", low=0.1
+    ),
+    Option(
+        "first_byte_timeout",
+        "duration",
+        "10m",
+        "Longest wait for the first byte of an answer.",
+        low=0.1,
+    ),
+    Option("idle_timeout", "duration", "5m", "Longest silence inside an answer.", low=0.1),
+    Option(
+        "keepalive",
+        "duration",
+        "15s",
+        "Interval of SSE comments while the provider is silent. 0 sends none.",
+    ),
+    Option("upstream_proxy", "str", "", "HTTP proxy on the way to providers. Empty: none."),
+    Option(
+        "mock_provider", "bool", False, "Same as reflex_provider=mock, with no upstream at all."
+    ),
+    Option(
+        "mock_delay", "duration", "0s", "Time the mock provider takes between two pieces of text."
+    ),
+)
+
+BY_NAME = {option.name: option for option in OPTIONS}
