@@ -56,6 +56,13 @@ def parse_object(data: bytes | bytearray) -> Json | None:
     return cast(Json, value) if isinstance(value, dict) else None
 
 
+def whole(value: Any) -> int | None:
+    """A JSON number as an integer; None for anything else (True, 1e400, text)."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return int(value)
+
+
 def _mend(value: Any, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise ValueError("nested too deeply")
@@ -184,8 +191,33 @@ def error_object(value: Json, status: int) -> ApiError:
     )
 
 
+def cut_answer() -> ApiError:
+    """For a stream that ended before its answer did."""
+    message = "The provider's stream ended before the answer was complete."
+    return ApiError(502, message, code="upstream_cut")
+
+
+def bad_answer(detail: str) -> ApiError:
+    """For bytes that are not what the protocol promises; `detail` says what they are."""
+    return ApiError(502, f"The provider's answer makes no sense: {detail}", code="upstream_invalid")
+
+
+_STATUS_OF = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "overloaded_error": 503,
+}
+
+
 def error_status(value: Json, default: int = 500) -> int:
-    """The HTTP status that an error object itself names in `code`, `status` or `status_code`."""
+    """The HTTP status that an error object itself names, by number or by a known type or code."""
     inner = value.get("error")
     for fields in (inner, value):
         if isinstance(fields, dict):
@@ -195,6 +227,12 @@ def error_status(value: Json, default: int = 500) -> int:
                     number = int(number)
                 if type(number) is int and 400 <= number <= 599:
                     return number
+    for fields in (inner, value):
+        if isinstance(fields, dict):
+            for name in ("code", "type"):
+                known = _STATUS_OF.get(str(cast(Json, fields).get(name)))
+                if known:
+                    return known
     return default
 
 
