@@ -8,7 +8,7 @@ the role in a choice's first chunk, an empty delta in the finish chunk, then the
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -35,9 +35,20 @@ from .types import (
 
 
 class ChunkRenderer:
-    """Renders one answer for one streaming reader, event by event."""
+    """Renders one answer for one streaming reader, event by event.
 
-    def __init__(self, id: str, created: int, model: str, include_usage: bool) -> None:
+    With `legacy_functions` (the request used `functions`) the first tool call is rendered as
+    `function_call`, and further ones, which that protocol has no place for, are left out.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        created: int,
+        model: str,
+        include_usage: bool,
+        legacy_functions: bool = False,
+    ) -> None:
         self._head: Json = {
             "id": id,
             "object": "chat.completion.chunk",
@@ -45,7 +56,9 @@ class ChunkRenderer:
             "model": model,
         }
         self._include_usage = include_usage
-        self._roles: set[int] = set()
+        self._legacy = legacy_functions
+        self._roles = 0
+        self._listed: dict[tuple[int, str], int] = {}
         self._usage: Json | None = None
         self._failed = False
 
@@ -59,22 +72,22 @@ class ChunkRenderer:
             case ReasoningDelta(text, choice):
                 return self._delta(choice, {"reasoning_content": text})
             case ToolCallStart(index, id, name, choice):
-                function = {"name": name, "arguments": ""}
-                call = {"index": index, "id": id, "type": "function", "function": function}
-                return self._delta(choice, {"tool_calls": [call]})
+                return self._call(choice, index, {"name": name, "arguments": ""}, id)
             case ToolCallDelta(index, arguments, choice):
-                call = {"index": index, "function": {"arguments": arguments}}
-                return self._delta(choice, {"tool_calls": [call]})
+                return self._call(choice, index, {"arguments": arguments})
             case RefusalDelta(text, choice, logprobs):
                 return self._delta(choice, {"refusal": text}, logprobs)
             case Annotations(items, choice):
-                return self._delta(choice, {"annotations": list(items)})
+                return self._delta(choice, self._indexed(choice, {"annotations": [*items]}))
             case Finish(reason, choice):
-                return self._delta(choice, {}, None, reason)
+                legacy = self._legacy and reason == "tool_calls"
+                return self._delta(choice, {}, None, "function_call" if legacy else reason)
             case UsageEvent(usage):
                 self._usage = usage
             case Extra(fields, choice):
-                return self._chunk([], fields) if choice is None else self._delta(choice, fields)
+                if choice is None:
+                    return self._chunk([], fields)
+                return self._delta(choice, self._indexed(choice, fields))
             case Start():
                 if event.system_fingerprint:
                     self._head["system_fingerprint"] = event.system_fingerprint
@@ -95,14 +108,39 @@ class ChunkRenderer:
             return self._chunk([], {"usage": self._usage}) + sse.DONE
         return sse.DONE
 
+    def _call(self, choice: int, index: int, function: Json, id: str | None = None) -> bytes:
+        if self._legacy:
+            return b"" if index else self._delta(choice, {"function_call": function})
+        call: Json = {"index": index, "function": function}
+        if id is not None:
+            call |= {"id": id, "type": "function"}
+        return self._delta(choice, {"tool_calls": [call]})
+
+    def _indexed(self, choice: int, fields: Json) -> Json:
+        """Numbers the items of lists: the openai SDK refuses to add to a list without `index`."""
+        out: Json = {}
+        for name, value in fields.items():
+            if isinstance(value, list):
+                items = cast(list[Any], value)
+                first = self._listed.get((choice, name), 0)
+                self._listed[choice, name] = first + len(items)
+                out[name] = [
+                    {"index": at, **cast(Json, item)} if isinstance(item, dict) else item
+                    for at, item in enumerate(items, first)
+                ]
+            else:
+                out[name] = value
+        return out
+
     def _delta(
         self, choice: int, delta: Json, logprobs: Json | None = None, reason: str | None = None
     ) -> bytes:
         first = b""
-        if choice not in self._roles:
-            self._roles.add(choice)
+        # In order of index, whichever speaks first: the openai SDK cannot start with choice 1.
+        for index in range(self._roles, choice + 1):
             role = {"role": "assistant", "content": ""}
-            first = self._chunk([{"index": choice, "delta": role, "finish_reason": None}])
+            first += self._chunk([{"index": index, "delta": role, "finish_reason": None}])
+        self._roles = max(self._roles, choice + 1)
         item: Json = {"index": choice, "delta": delta, "finish_reason": reason}
         if logprobs is not None:
             item["logprobs"] = logprobs
@@ -151,21 +189,29 @@ def _choice_events(choice: Choice) -> Iterable[Event]:
         yield Finish(choice.finish_reason, at)  # type: ignore[arg-type]
 
 
-def completion_sse(completion: Completion, include_usage: bool) -> bytes:
+def completion_sse(
+    completion: Completion, include_usage: bool, legacy_functions: bool = False
+) -> bytes:
     """A stored answer as a whole event stream."""
-    renderer = ChunkRenderer(completion.id, completion.created, completion.model, include_usage)
+    renderer = ChunkRenderer(
+        completion.id,
+        completion.created,
+        completion.model,
+        include_usage,
+        legacy_functions,
+    )
     out = [renderer.feed(event) for event in events_of(completion)]
     return b"".join(out) + renderer.finish()
 
 
-def completion_json(completion: Completion) -> bytes:
+def completion_json(completion: Completion, legacy_functions: bool = False) -> bytes:
     """A stored answer as a `chat.completion` object."""
     body: Json = {
         "id": completion.id,
         "object": "chat.completion",
         "created": completion.created,
         "model": completion.model,
-        "choices": [_choice_json(choice) for choice in completion.choices],
+        "choices": [_choice_json(choice, legacy_functions) for choice in completion.choices],
     }
     if completion.usage is not None:
         body["usage"] = completion.usage
@@ -178,7 +224,7 @@ def completion_json(completion: Completion) -> bytes:
     return orjson.dumps(body)
 
 
-def _choice_json(choice: Choice) -> Json:
+def _choice_json(choice: Choice, legacy: bool) -> Json:
     message: dict[str, Any] = {
         "role": "assistant",
         "content": choice.content,
@@ -186,8 +232,11 @@ def _choice_json(choice: Choice) -> Json:
     }
     if choice.reasoning:
         message["reasoning_content"] = choice.reasoning
-    if choice.tool_calls:
-        message["tool_calls"] = [_call_json(call) for call in choice.tool_calls]
+    if choice.tool_calls and legacy:
+        call = choice.tool_calls[0]
+        message["function_call"] = {"name": call.name, "arguments": call.arguments}
+    elif calls := [_call_json(call) for call in choice.tool_calls] + _custom_calls(choice):
+        message["tool_calls"] = calls
     if choice.annotations:
         message["annotations"] = list(choice.annotations)
     for name, value in choice.extra.items():
@@ -196,8 +245,16 @@ def _choice_json(choice: Choice) -> Json:
         "index": choice.index,
         "message": message,
         "logprobs": choice.logprobs,
-        "finish_reason": choice.finish_reason,
+        "finish_reason": "function_call"
+        if legacy and choice.finish_reason == "tool_calls"
+        else choice.finish_reason,
     }
+
+
+def _custom_calls(choice: Choice) -> list[Json]:
+    """Calls of OpenAI's custom tools, which codecs leave in `extra` as the stream's items."""
+    calls = cast(list[Json], choice.extra.get("tool_calls", []))
+    return [{name: value for name, value in call.items() if name != "index"} for call in calls]
 
 
 def _call_json(call: ToolCall) -> Json:
