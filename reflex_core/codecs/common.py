@@ -56,7 +56,7 @@ def parse_object(data: bytes | bytearray) -> Json | None:
     return cast(Json, value) if isinstance(value, dict) else None
 
 
-def whole(value: Any) -> int | None:
+def integer(value: Any) -> int | None:
     """A JSON number as an integer; None for anything else (True, 1e400, text)."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
