@@ -10,7 +10,7 @@ import base64
 import json
 import os
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -82,6 +82,7 @@ def cases(
     streaming: bool | None = None,
     fidelity: str | Iterable[str] | None = None,
     errors: bool | None = None,
+    keep: Callable[[Case], bool] | None = None,
 ) -> list[Case]:
     """Recorded cases of the named folders; `errors` True keeps only HTTP errors, False drops them."""
     root = wire_root()
@@ -95,6 +96,7 @@ def cases(
         if (streaming is None or case.streaming == streaming)
         and (kinds is None or case.fidelity in kinds)
         and (errors is None or (case.status >= 400) == errors)
+        and (keep is None or keep(case))
     ]
 
 

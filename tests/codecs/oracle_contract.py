@@ -165,6 +165,12 @@ def openai_reads_sse(body: bytes) -> ChatCompletion:
     return state.current_completion_snapshot
 
 
+def openai_chunks(body: bytes) -> list[Any]:
+    """The typed chunks that the openai SDK reads in an event stream."""
+    with openai_client(body, "text/event-stream") as client:
+        return [*client.chat.completions.create(model=MODEL, messages=[], stream=True)]
+
+
 def openai_reads_json(body: bytes) -> ChatCompletion:
     """What the openai SDK makes of a whole answer."""
     with openai_client(body, "application/json") as client:
@@ -212,16 +218,76 @@ def _choice_summary(choice: Any) -> ChoiceSummary:
     message = choice.message
     return ChoiceSummary(
         text=message.content or "",
-        reasoning=getattr(message, "reasoning_content", None)
-        or getattr(message, "reasoning", None)
-        or "",
+        reasoning=_reasoning(message),
         refusal=getattr(message, "refusal", None) or "",
-        tool_calls=tuple(
-            (call.function.name, parse_arguments(call.function.arguments))
-            for call in message.tool_calls or ()
-        ),
+        tool_calls=tuple(_call_summary(call) for call in message.tool_calls or ()),
         finish_reason=choice.finish_reason,
     )
+
+
+def _reasoning(message: Any) -> str:
+    """Providers differ in the name; `reasoning_details` counts where it is the only one."""
+    for name in ("reasoning_content", "reasoning"):
+        if text := getattr(message, name, None):
+            return text
+    details = getattr(message, "reasoning_details", None) or ()
+    return "".join(item.get("text") or item.get("summary") or "" for item in details)
+
+
+def _call_summary(call: Any) -> tuple[str, Any]:
+    if call.type == "custom":
+        custom = call.to_dict()["custom"]
+        return custom["name"], custom["input"]
+    return call.function.name, parse_arguments(call.function.arguments)
+
+
+class _Plain:
+    """A choice in the making, its pieces joined as they come."""
+
+    def __init__(self) -> None:
+        self.text = self.reasoning = self.refusal = ""
+        self.calls: dict[int, list[str]] = {}
+        self.finish_reason: str | None = None
+
+    def add(self, choice: Any) -> None:
+        self.finish_reason = self.finish_reason or choice.finish_reason
+        delta = choice.delta
+        if delta is None:
+            return
+        self.text += delta.content or ""
+        self.reasoning += _reasoning(delta)
+        self.refusal += getattr(delta, "refusal", None) or ""
+        for call in delta.tool_calls or ():
+            parts = self.calls.setdefault(call.index or 0, ["", ""])
+            parts[0] += call.function.name or ""
+            parts[1] += call.function.arguments or ""
+
+    def summary(self) -> ChoiceSummary:
+        calls = tuple(
+            (name, parse_arguments(text)) for _, (name, text) in sorted(self.calls.items())
+        )
+        return ChoiceSummary(self.text, self.reasoning, self.refusal, calls, self.finish_reason)
+
+
+def accumulate(chunks: Iterable[Any]) -> Summary:
+    """The answer in an SDK's typed chunks (openai's, groq's), joined as plainly as can be.
+
+    For raw provider bytes: the openai SDK's own accumulation stumbles over some of them.
+    """
+    choices: dict[int, _Plain] = {}
+    usage: Any = None
+    for chunk in chunks:
+        for choice in chunk.choices or ():
+            choices.setdefault(choice.index, _Plain()).add(choice)
+        usage = getattr(chunk, "usage", None) or getattr(_x_groq(chunk), "usage", None) or usage
+    return Summary(
+        choices=tuple(plain.summary() for _, plain in sorted(choices.items())),
+        usage=usage and (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens),
+    )
+
+
+def _x_groq(chunk: Any) -> Any:
+    return getattr(chunk, "x_groq", None)
 
 
 def parse_arguments(text: str | None) -> Any:
