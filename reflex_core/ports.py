@@ -63,8 +63,8 @@ class Vectors:
 class Store(Protocol):
     """Durable truth. Thread-safe."""
 
-    def get(self, key: bytes, now: float) -> Entry | None:
-        """The entry that has not expired by `now`."""
+    def get(self, key: bytes, now: float, tenant: bytes | None = None) -> Entry | None:
+        """The entry that has not expired by `now`; another tenant's is not seen when one is given."""
         ...
 
     def get_by_id(self, id: int, now: float) -> Entry | None: ...
@@ -90,23 +90,31 @@ class Store(Protocol):
         ...
 
     def evict(self, now: float) -> list[int]:
-        """Delete what has expired, then least recently used entries over the size; returns row ids."""
+        """Delete what has expired, then least recently used entries over the size; returns row ids.
+
+        The ids of entries that `put` replaced since the last time are among them.
+        """
         ...
 
     def recent(self, limit: int, now: float) -> list[Entry]:
         """Most recently used entries, to warm the memory tier."""
         ...
 
-    def put_vectors(self, rows: Sequence[Vectors]) -> None: ...
+    def put_vectors(self, rows: Sequence[Vectors]) -> None:
+        """Insert or replace; rows whose entry is gone are skipped.
+
+        An empty embedding says that this embedder can make none for the entry.
+        """
+        ...
 
     def get_vectors(self, ids: Sequence[int]) -> dict[int, Vectors]: ...
 
     def scan_vectors(self, after: int, embedder: str) -> Iterator[Vectors]:
-        """In row id order, those with id > `after`; `tokens` may be left empty."""
+        """In row id order, those with an embedding and id > `after`; `tokens` may be left empty."""
         ...
 
     def without_vectors(self, embedder: str, limit: int) -> list[Entry]:
-        """Entries with a question that lack vectors of this embedder."""
+        """Entries with a question, not `exact_only`, that lack vectors of this embedder."""
         ...
 
     def stats(self) -> dict[str, Any]:
