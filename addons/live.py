@@ -49,7 +49,9 @@ class LiveAnswer:
     and waits while the client is slow. It is cancelled when the client leaves.
     """
 
-    def __init__(self, run: Callable[[Callable[[Head | bytes | None], Awaitable[None]]], Any]) -> None:
+    def __init__(
+        self, run: Callable[[Callable[[Head | bytes | None], Awaitable[None]]], Any]
+    ) -> None:
         self.run = run
         self.task: asyncio.Task[None] | None = None
 
@@ -170,9 +172,7 @@ class LiveStream(http_layers.HttpStream):
         else:
             yield from super().handle_protocol_error(event)
 
-    def _client_left(
-        self, event: http_events.RequestProtocolError
-    ) -> layer.CommandGenerator[None]:
+    def _client_left(self, event: http_events.RequestProtocolError) -> layer.CommandGenerator[None]:
         answer = _answers.get(self.flow) if _answers else None
         if answer and answer.task:
             answer.task.cancel()
@@ -182,9 +182,7 @@ class LiveStream(http_layers.HttpStream):
         self.flow.live = False
         yield http_layers.DropStream(self.stream_id)
 
-    def _worded_failure(
-        self, event: http_events.ResponseProtocolError
-    ) -> http.Response | None:
+    def _worded_failure(self, event: http_events.ResponseProtocolError) -> http.Response | None:
         waiting = self.server_state == self.state_wait_for_response_headers
         if not (_answers and waiting and self.client_state == self.state_done):
             return None

@@ -93,11 +93,13 @@ class Reader:
         self.wake = asyncio.Event()
         self._closed = False
 
-    def close(self) -> None:
-        """Leave. Safe to call twice."""
-        if not self._closed:
-            self._closed = True
-            self.flight.leave(self)
+    def close(self) -> bool:
+        """Leave. False when it had left already."""
+        if self._closed:
+            return False
+        self._closed = True
+        self.flight.leave(self)
+        return True
 
     async def _wait(self, seconds: float) -> bool:
         """Wait for news. False when `seconds` (0: no limit) passed first."""

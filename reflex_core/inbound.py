@@ -59,8 +59,11 @@ _KNOWN = frozenset(
 )
 
 
-def parse(raw: bytes) -> ChatRequest:
-    """Raises BadRequest when `raw` is no JSON object or has no model name."""
+def parse(raw: bytes, model: str | None = None) -> ChatRequest:
+    """`model` is used when the body names none (Azure has it in the path).
+
+    Raises BadRequest when `raw` is no JSON object or there is no model name.
+    """
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -70,7 +73,7 @@ def parse(raw: bytes) -> ChatRequest:
     if not isinstance(body, dict):
         raise BadRequest("The request body must be a JSON object.")
     body = cast(Json, body)
-    model = body.get("model")
+    model = body.get("model", model)
     if not isinstance(model, str) or not model:
         raise BadRequest("'model' must be a non-empty string.", param="model")
     options = body.get("stream_options")

@@ -32,11 +32,10 @@ class MockAnswer:
         return piece
 
     async def read_all(self) -> bytes:
-        return b"".join([piece async for piece in self._rest()])
-
-    async def _rest(self) -> Any:
+        parts: list[bytes] = []
         while piece := await self.read_chunk():
-            yield piece
+            parts.append(piece)
+        return b"".join(parts)
 
     def close(self) -> None:
         self._pieces = iter(())

@@ -1,0 +1,302 @@
+"""The Reflex addon: `mitmdump -s addons/reflex.py`.
+
+Hooks and options only. What a request goes through is in reflex_core, from app.py on down.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import certifi
+from mitmproxy import command, ctx, exceptions, http, tls
+from mitmproxy.addonmanager import Loader
+from mitmproxy.proxy.mode_specs import ReverseMode, UpstreamMode
+
+from addons import live
+from addons.intake import Intake, classify, host_matches
+from reflex_core import config as configuration
+from reflex_core.app import App, Pending, Reply
+from reflex_core.errors import ApiError, ConfigError
+from reflex_core.options import OPTIONS
+
+logger = logging.getLogger("reflex")
+
+_OPTION_TYPES: dict[str, type] = {"bool": bool, "int": int, "list": Sequence[str]}  # type: ignore[dict-item]
+
+
+class Reflex:
+    """Adapts mitmproxy's flows to the core's App."""
+
+    def __init__(self) -> None:
+        self.app: App | None = None
+        self.config: configuration.Config | None = None
+        self.answers = live.LiveAnswers(_connection_handler)
+        self.answers.failure = self._upstream_failure
+        self._passing: set[str] = set()
+
+    # ------------------------------------------------------------------ options
+
+    def load(self, loader: Loader) -> None:
+        for option in OPTIONS:
+            default = list(option.default) if option.kind == "list" else option.default
+            kind = _OPTION_TYPES.get(option.kind, str)
+            if kind is str:
+                default = str(default)
+            loader.add_option(option.option, kind, default, f"{option.help} ({option.env})")
+        live.install(self.answers)
+
+    def configure(self, updated: set[str]) -> None:
+        if not any(name.startswith("reflex_") for name in updated) and self.config is not None:
+            return
+        try:
+            config = configuration.build(_set_options())
+        except ConfigError as error:
+            raise exceptions.OptionsError(str(error)) from None
+        if self.app is not None and config != self.config:
+            logger.warning("reflex: settings other than at the start need a restart to take effect")
+            return
+        self.config = config
+
+    async def running(self) -> None:
+        if self.app is not None or self.config is None:
+            return
+        # A hit must not need the network: never contact the real host before the request is read.
+        ctx.options.update(connection_strategy="lazy", upstream_cert=False)
+        self.app = App(self.config, ssl_context=_ssl_context(), upstream_proxy=_upstream_proxy())
+        await self.app.start()
+        for line in _welcome():
+            logger.log(logging.INFO, line)
+
+    async def done(self) -> None:
+        if self.app is not None:
+            app, self.app = self.app, None
+            await app.stop()
+
+    # ------------------------------------------------------------------ what is decrypted
+
+    def tls_clienthello(self, data: tls.ClientHelloData) -> None:
+        if isinstance(data.context.client.proxy_mode, ReverseMode) or self.config is None:
+            return
+        address = data.context.server.address
+        host = data.client_hello.sni or (address[0] if address else None)
+        known = host_matches(address[0] if address else None, self.config.hosts)
+        if not known and not host_matches(host, self.config.hosts):
+            data.ignore_connection = True
+
+    # ------------------------------------------------------------------ one request
+
+    async def request(self, flow: http.HTTPFlow) -> None:
+        app, config = self.app, self.config
+        if app is None or config is None or flow.response is not None or flow.error is not None:
+            return
+        intake = classify(flow, config.hosts)
+        if intake is None:
+            return
+        try:
+            await self._answer(app, flow, intake)
+        except Exception:
+            # Fail open is not possible here without a provider; a clear error is.
+            logger.exception("reflex: request failed")
+            error = ApiError(500, "Reflex failed on this request; its log says more.")
+            flow.response = _response(Reply.of_error(error))
+
+    async def _answer(self, app: App, flow: http.HTTPFlow, intake: Intake) -> None:
+        match intake.kind:
+            case "chat":
+                await self._chat(app, flow, intake)
+            case "models":
+                flow.response = _response(await app.models(_headers(flow.request)))
+            case "health":
+                flow.response = _response(app.health())
+            case "ready":
+                flow.response = _response(await app.ready())
+            case "websocket":
+                flow.response = _response(app.no_websocket())
+            case "unknown":
+                flow.response = _response(app.unknown_path(intake.path))
+            case "other":
+                self._pass(app, flow, intake)
+
+    async def _chat(self, app: App, flow: http.HTTPFlow, intake: Intake) -> None:
+        try:
+            raw = flow.request.get_content(strict=True) or b""
+        except ValueError:
+            error = ApiError(400, "The request body has a broken content encoding.")
+            flow.response = _response(Reply.of_error(error))
+            return
+        outcome = await app.chat(raw, _headers(flow.request), intake.deployment)
+        if outcome is None:
+            self._pass(app, flow, intake)
+        elif isinstance(outcome, Reply):
+            flow.response = _response(outcome)
+        elif self.answers.can_serve(flow):
+            http1 = not (flow.request.is_http2 or flow.request.is_http3)
+            self.answers.register(flow, live.LiveAnswer(_runner(outcome, http1)))
+        else:
+            flow.response = _response(await outcome.whole())
+
+    def _pass(self, app: App, flow: http.HTTPFlow, intake: Intake) -> None:
+        """Send a request on as it is, to the provider when it speaks OpenAI's dialect."""
+        headers = _headers(flow.request)
+        outcome = app.passthrough(intake.path, headers, intake.deployment)
+        if isinstance(outcome, Reply):
+            flow.response = _response(outcome)
+            return
+        for name in [n for n in flow.request.headers if n.lower().startswith("x-reflex-")]:
+            del flow.request.headers[name]
+        flow.request.url = outcome.url
+        for name, value in outcome.headers:
+            if value is None:
+                flow.request.headers.pop(name, None)
+            else:
+                flow.request.headers[name] = value
+        self._passing.add(flow.id)
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        if flow.id in self._passing and flow.response is not None:
+            flow.response.stream = True
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        self._passing.discard(flow.id)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        self._passing.discard(flow.id)
+
+    def _upstream_failure(self, flow: http.HTTPFlow, text: str) -> http.Response | None:
+        if flow.id not in self._passing:
+            return None
+        status = 504 if "timed out" in text.lower() else 502
+        error = ApiError(status, f"Cannot reach {flow.request.host}: {text}")
+        return _response(Reply.of_error(error))
+
+    # ------------------------------------------------------------------ commands
+
+    @command.command("reflex.stats")
+    def stats(self) -> Sequence[str]:
+        """Counters, tiers and sizes, one `name: value` a line."""
+        return self._app().stats_lines()
+
+    @command.command("reflex.purge")
+    def purge(self, what: str, value: str = "") -> str:
+        """Delete stored answers: `all`, `key HEX`, `model NAME`, `tenant HEX` or `namespace NAME`."""
+        try:
+            count = self._app().purge(what, value)
+        except ValueError as error:
+            raise exceptions.CommandError(str(error)) from None
+        message = f"{count} stored answers deleted"
+        logger.info("reflex: %s", message)
+        return message
+
+    @command.command("reflex.lookup")
+    def lookup(self, key: str) -> Sequence[str]:
+        """What is stored under a key (hex, or its first digits as shown in Cache-Status)."""
+        try:
+            return self._app().lookup_lines(key)
+        except ValueError as error:
+            raise exceptions.CommandError(str(error)) from None
+
+    def _app(self) -> App:
+        if self.app is None:
+            raise exceptions.CommandError("reflex is not running")
+        return self.app
+
+
+# ---------------------------------------------------------------------- adapters
+
+
+def _set_options() -> dict[str, Any]:
+    """Only what the user set, so that the environment and the TOML file can fill in the rest."""
+    options = ctx.options._options  # no public way to ask
+    return {
+        option.name: getattr(ctx.options, option.option)
+        for option in OPTIONS
+        if option.option in options and options[option.option].has_changed()
+    }
+
+
+def _connection_handler(client_id: str) -> Any:
+    server = ctx.master.addons.get("proxyserver")
+    return server.connections.get(client_id) if server else None
+
+
+def _ssl_context() -> ssl.SSLContext:
+    path = ctx.options.ssl_verify_upstream_trusted_ca
+    folder = ctx.options.ssl_verify_upstream_trusted_confdir
+    context = ssl.create_default_context(
+        cafile=str(Path(path).expanduser()) if path else None if folder else certifi.where(),
+        capath=str(Path(folder).expanduser()) if folder else None,
+    )
+    if ctx.options.ssl_insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _upstream_proxy() -> str:
+    """With `--mode upstream:URL` providers are reached through that proxy too."""
+    for mode in ctx.options.mode:
+        if mode.startswith("upstream:"):
+            spec = UpstreamMode.parse(mode)
+            return f"{spec.scheme}://{spec.address[0]}:{spec.address[1]}"
+    return ""
+
+
+def _headers(request: http.Request) -> Mapping[str, str]:
+    """Lower-case names; repeated headers are joined."""
+    return {name.lower(): request.headers[name] for name in request.headers}
+
+
+def _response(reply: Reply) -> http.Response:
+    return http.Response.make(reply.status, reply.body, _http_headers(reply))
+
+
+def _http_headers(reply: Reply) -> http.Headers:
+    return http.Headers([(n.encode(), v.encode("latin-1", "replace")) for n, v in reply.headers])
+
+
+def _runner(pending: Pending, http1: bool) -> Any:
+    async def run(send: Any) -> None:
+        try:
+            reply, chunks = await pending.start()
+            headers = _http_headers(reply)
+            if chunks is None:
+                headers["content-length"] = str(len(reply.body))
+            elif http1:
+                headers["transfer-encoding"] = "chunked"
+            head = http.Response.make(reply.status, b"", headers)
+            if chunks is not None:
+                del head.headers["content-length"]
+            else:
+                head.headers["content-length"] = str(len(reply.body))
+            await send(live.Head(head))
+            if chunks is None:
+                await send(reply.body)
+            else:
+                async for chunk in chunks:
+                    await send(chunk)
+            await send(None)
+        finally:
+            pending.close()
+
+    return run
+
+
+def _welcome() -> list[str]:
+    lines = ["reflex: ready. A client needs:"]
+    server = ctx.master.addons.get("proxyserver")
+    ca = Path(ctx.options.confdir).expanduser() / "mitmproxy-ca-cert.pem"
+    for instance in server.servers if server else ():
+        for host, port, *_ in instance.listen_addrs[:1]:
+            host = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+            if isinstance(instance.mode, ReverseMode):
+                lines.append(f"  export OPENAI_BASE_URL=http://{host}:{port}/v1")
+            else:
+                lines.append(f"  export HTTPS_PROXY=http://{host}:{port} SSL_CERT_FILE={ca}")
+    return lines
+
+
+addons = [Reflex()]

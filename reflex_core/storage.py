@@ -1,0 +1,174 @@
+"""Everything that is kept: the memory tier, the SQLite store and its writer. Breaks without harm."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from . import codec_store
+from .backends.sqlite import SqliteStore
+from .backends.sqlite_files import SECRET_BYTES, tenant_secret
+from .config import Config
+from .errors import BackendError
+from .lookup import Keys
+from .memory import MemoryTier, matching
+from .ports import Entry
+from .types import Completion, Target
+from .writer import Writer
+
+logger = logging.getLogger("reflex")
+
+
+class Storage:
+    """Opened and closed in a worker thread; `put` and `touch` only enqueue."""
+
+    def __init__(self, config: Config, clock: Callable[[], float]) -> None:
+        self._config = config
+        self._clock = clock
+        self.memory = MemoryTier(config.l1_capacity, config.l1_size)
+        self.secret = secrets.token_bytes(SECRET_BYTES)
+        self.store: SqliteStore | None = None
+        self.writer: Writer | None = None
+
+    def open(self) -> None:
+        """Never raises: without a usable folder answers are kept in memory only."""
+        config = self._config
+        if not config.cache:
+            return
+        try:
+            self.secret = tenant_secret(config.storage_path)
+        except BackendError as error:
+            logger.error("reflex: nothing will be kept beyond this run: %s", error)
+            return
+        self.store = SqliteStore(config.storage_path, config.max_size, log=logger.warning)
+        self.writer = Writer(
+            self.store, on_stored=self.memory.stored, on_removed=self._removed, clock=self._clock
+        )
+        try:
+            for entry in reversed(self.store.recent(config.l1_capacity, self._clock())):
+                self.memory.put(entry, codec_store.load(entry.completion))
+        except BackendError as error:
+            logger.warning("reflex: the store cannot be read: %s", error)
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.close(10.0)
+        if self.store is not None:
+            self.store.close()
+
+    def _removed(self, ids: list[int]) -> None:
+        gone = set(ids)
+        self.memory.remove(lambda entry: entry.id in gone)
+
+    # ------------------------------------------------------------------ use
+
+    def put(self, target: Target, keys: Keys, completion: Completion, exact_only: bool) -> None:
+        """Readable from memory at once; on disk when the writer gets to it."""
+        now = self._clock()
+        entry = Entry(
+            key=keys.exact,
+            tenant=keys.tenant,
+            scope=keys.scope,
+            provider=target.provider.name,
+            model=target.model,
+            created=now,
+            expires=now + self._config.ttl if self._config.ttl else None,
+            completion=codec_store.dump(completion),
+            exact_only=exact_only or keys.text is None,
+            question=None if exact_only else keys.text,
+            namespace=keys.namespace,
+        )
+        self.memory.put(entry, completion)
+        if self.writer is not None:
+            self.writer.submit(entry)
+
+    def touch(self, entry: Entry) -> None:
+        """Record a use, for eviction."""
+        if self.writer is not None and entry.id:
+            self.writer.touch(entry.id, self._clock())
+
+    def purge(self, what: str, value: str) -> int:
+        """`all`, `key HEX`, `model NAME`, `tenant HEX` or `namespace NAME`. Raises ValueError."""
+        match what:
+            case "all":
+                conditions: dict[str, Any] = {"everything": True}
+            case "key" | "tenant":
+                conditions = {what: _hex(value, 32 if what == "key" else 16)}
+            case "model" | "namespace" if value:
+                conditions = {what: value}
+            case _:
+                raise ValueError("say all, key HEX, model NAME, tenant HEX or namespace NAME")
+        count = self.memory.remove(matching(**conditions))
+        if self.writer is not None and self.store is not None:
+            self.writer.flush(10.0)
+            self.memory.remove(matching(**conditions))
+            count = max(count, len(self.store.purge(**conditions)))
+        return count
+
+    # ------------------------------------------------------------------ sight
+
+    def describe(self, digits: str, now: float) -> list[str]:
+        """`name: value` of the entries in memory whose key starts with `digits`, or of a whole key's."""
+        found = self.memory.starting_with(digits.lower())
+        if not found and self.store is not None and len(digits) == 64:
+            entry = self.store.get(_hex(digits, 32), now)
+            found = [] if entry is None else [entry]
+        if not found:
+            return ["nothing is stored under this key"]
+        return [line for entry in found for line in _describe(entry, now)]
+
+    def state(self) -> str:
+        """For /ready: "ready", "off" or "error"."""
+        if not self._config.cache:
+            return "off"
+        if self.store is None:
+            return "error"
+        try:
+            self.store.stats()
+        except BackendError:
+            return "error"
+        return "ready"
+
+    def semantic_state(self) -> dict[str, str]:
+        return {"index": "off", "embedding": "off", "embedder_mode": "none"}
+
+    def stats(self) -> dict[str, Any]:
+        """Flat `name: value`."""
+        rows: dict[str, Any] = {
+            "memory entries": len(self.memory),
+            "memory bytes": self.memory.bytes,
+        }
+        try:
+            if self.store is not None:
+                rows |= {f"store {name}": value for name, value in self.store.stats().items()}
+        except BackendError as error:
+            rows["store error"] = str(error)
+        if self.writer is not None:
+            rows |= {f"writer {name}": value for name, value in self.writer.stats().items()}
+        return rows
+
+
+def _describe(entry: Entry, now: float) -> list[str]:
+    left = "never" if entry.expires is None else f"in {entry.expires - now:.0f} s"
+    return [
+        f"key: {entry.key.hex()}",
+        f"tenant: {entry.tenant.hex()}",
+        f"provider: {entry.provider}",
+        f"model: {entry.model}",
+        f"age: {now - entry.created:.0f} s",
+        f"expires: {left}",
+        f"bytes: {len(entry.completion)}",
+        f"semantic: {'no' if entry.exact_only else 'yes'}",
+    ]
+
+
+def _hex(value: str, size: int) -> bytes:
+    try:
+        data = bytes.fromhex(value)
+    except ValueError:
+        data = b""
+    if len(data) != size:
+        raise ValueError(f"expected {2 * size} hexadecimal digits")
+    return data
