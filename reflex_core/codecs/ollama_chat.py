@@ -1,0 +1,218 @@
+"""Ollama's own chat protocol: POST /api/chat, answers as NDJSON.
+
+Source: github.com/ollama/ollama docs/api.md, docs/api/errors.mdx. What is mapped, dropped and
+refused: docs/providers/ollama.md. Quirks read: `options` (model options such as num_ctx, which
+those of a request override).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, cast
+
+import orjson
+
+from ..errors import ApiError
+from ..inbound import prompt
+from ..ndjson import JsonLines
+from ..types import (
+    ChatRequest,
+    ErrorEvent,
+    Event,
+    Extra,
+    Finish,
+    FinishReason,
+    Json,
+    Ping,
+    ProviderRequest,
+    ReasoningDelta,
+    Start,
+    Target,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStart,
+    UsageEvent,
+    usage,
+)
+from . import native, ollama_request
+from .common import error_object, error_status, http_error, parse_object
+
+_FINISH: Mapping[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "load": "stop",
+    "unload": "stop",
+}
+
+
+class OllamaChat:
+    """`base_url` is the server's root; a `/v1` or `/api` at its end is left out."""
+
+    name = "ollama-chat"
+
+    def encode(self, request: ChatRequest, target: Target) -> ProviderRequest:
+        body, dropped = ollama_request.encode(prompt(request), target)
+        root = target.base_url.rstrip("/").removesuffix("/v1").removesuffix("/api")
+        return native.post(target, f"{root}/api/chat", body, dropped)
+
+    def decoder(self, request: ChatRequest, target: Target) -> OllamaDecoder:
+        return OllamaDecoder()
+
+    def decode_json(self, request: ChatRequest, target: Target, body: bytes) -> list[Event]:
+        answer = _Answer()
+        return answer.line(body) + answer.end()
+
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
+        error = http_error(status, headers, body)
+        if status == 404 and "model" in error.message:
+            error.code = "model_not_found"
+        return error
+
+
+class OllamaDecoder:
+    """NDJSON lines -> events."""
+
+    def __init__(self) -> None:
+        self._lines = JsonLines()
+        self._answer = _Answer()
+
+    def feed(self, data: bytes) -> list[Event]:
+        events = [event for line in self._lines.feed(data) for event in self._answer.line(line)]
+        if self._lines.overflow:
+            events += self._answer.fail("a line is too long")
+        return events
+
+    def finish(self) -> list[Event]:
+        events = [event for line in self._lines.finish() for event in self._answer.line(line)]
+        return events + self._answer.end()
+
+
+class _Answer:
+    """One answer, line by line. After its end or an error nothing comes any more."""
+
+    def __init__(self) -> None:
+        self._started = False
+        self._over = False
+        self._calls = 0
+
+    def line(self, line: bytes) -> list[Event]:
+        if self._over:
+            return []
+        value = parse_object(line)
+        if value is None:
+            return self.fail("a line is no JSON object")
+        if value.get("error"):
+            self._over = True
+            return [ErrorEvent(error_object(value, error_status(value)))]
+        events: list[Event] = []
+        if not self._started:
+            self._started = True
+            events.append(_start(value))
+        events += self._message(value)
+        if value.get("done") is True:
+            events += self._done(value)
+        return events or [Ping()]
+
+    def end(self) -> list[Event]:
+        return self.fail("it ended too early", "upstream_closed")
+
+    def fail(self, why: str, code: str = "bad_upstream_answer") -> list[Event]:
+        if self._over:
+            return []
+        self._over = True
+        message = f"The answer of Ollama could not be read: {why}."
+        return [ErrorEvent(ApiError(502, message, code=code))]
+
+    def _message(self, value: Json) -> list[Event]:
+        message = value.get("message")
+        if not isinstance(message, dict):
+            return []
+        message = cast(Json, message)
+        events: list[Event] = []
+        if (thinking := message.get("thinking")) and isinstance(thinking, str):
+            events.append(ReasoningDelta(thinking))
+        text, logprobs = message.get("content"), _logprobs(value.get("logprobs"))
+        if isinstance(text, str) and (text or logprobs):
+            events.append(TextDelta(text, logprobs=logprobs))
+        calls = message.get("tool_calls")
+        for call in cast(list[Any], calls) if isinstance(calls, list) else []:
+            events += self._call(call, value.get("created_at"))
+        return events
+
+    def _call(self, call: Any, created: Any) -> list[Event]:
+        call = cast(Json, call) if isinstance(call, dict) else {}
+        function = call.get("function")
+        function = cast(Json, function) if isinstance(function, dict) else {}
+        name, given = function.get("name"), function.get("arguments")
+        if not isinstance(name, str) or not name:
+            return self.fail("a tool call has no name")
+        text = given if isinstance(given, str) and given else orjson.dumps(given or {}).decode()
+        index, self._calls = self._calls, self._calls + 1
+        id = call.get("id")
+        if not isinstance(id, str) or not id:
+            id = native.call_id(created, index, name, text)
+        return [ToolCallStart(index, id, name), ToolCallDelta(index, text)]
+
+    def _done(self, value: Json) -> list[Event]:
+        if self._over:
+            return []
+        self._over = True
+        given = value.get("done_reason") or "stop"
+        reason = _FINISH.get(given, "content_filter") if isinstance(given, str) else "stop"
+        if reason == "stop" and self._calls:
+            reason = "tool_calls"
+        events: list[Event] = []
+        if reason == "content_filter":
+            events.append(Extra({"native_finish_reason": given}, 0))
+        events.append(Finish(reason))
+        read, written = _count(value, "prompt_eval_count"), _count(value, "eval_count")
+        if read is not None or written is not None:
+            events.append(UsageEvent(usage(read or 0, written or 0)))
+        return events
+
+
+def _start(value: Json) -> Start:
+    model, created = value.get("model"), value.get("created_at")
+    seconds = None
+    if isinstance(created, str):
+        try:
+            seconds = int(datetime.fromisoformat(created).timestamp())
+        except (ValueError, OverflowError):
+            pass
+    return Start(model=model if isinstance(model, str) else None, created=seconds or None)
+
+
+def _count(value: Json, name: str) -> int | None:
+    count = value.get(name)
+    return count if type(count) is int else None
+
+
+def _logprobs(value: Any) -> Json | None:
+    """Ollama's entries have OpenAI's shape but for `bytes`."""
+    if not isinstance(value, list) or not value:
+        return None
+    items = [_token(item) for item in cast(list[Any], value)]
+    return {"content": [item for item in items if item], "refusal": None}
+
+
+def _token(item: Any) -> Json | None:
+    fields = cast(Json, item) if isinstance(item, dict) else {}
+    token, top = fields.get("token"), fields.get("top_logprobs")
+    if not isinstance(token, str):
+        return None
+    out: Json = {
+        "token": token,
+        "logprob": fields.get("logprob"),
+        "bytes": list(token.encode("utf-8", "replace")),
+        "top_logprobs": [],
+    }
+    if isinstance(top, list):
+        found = [_token(one) for one in cast(list[Any], top)]
+        out["top_logprobs"] = [
+            {k: v for k, v in one.items() if k != "top_logprobs"} for one in found if one
+        ]
+    return out
+
+
+CODEC = OllamaChat()
