@@ -132,7 +132,10 @@ def _changes(
             changes[old] = None
             if body.get(new) is None and (text := _dump(body[old])) is not None:
                 changes[new] = text
-    if request.stream and _usage_can_be_asked(target):
+    if not _usage_can_be_asked(target):
+        # The host reports usage unasked, or cannot: nothing of the answer is lost.
+        changes |= {"stream_options": None} if "stream_options" in body else {}
+    elif request.stream:
         options = body.get("stream_options")
         options = cast(Json, options) if isinstance(options, dict) else {}
         if options.get("include_usage") is not True:
