@@ -27,7 +27,8 @@ _MIN_SQLITE = (3, 37)
 """STRICT tables."""
 _IDLE_READERS = 8
 _GIVE_UP_AFTER = 3
-"""Failures in a row after which the connections are made anew."""
+"""Failed reads in a row after which the connections are made anew. Failed writes do not count: on
+a full disk reading goes on, and opening would fail."""
 
 
 @dataclass(slots=True)
@@ -83,8 +84,7 @@ class Database:
             try:
                 connection = opened.readers.pop()
             except IndexError:
-                connection = self._connect(READ_BUSY_MS)
-                connection.execute("PRAGMA query_only = ON")
+                connection = self._reader()
             try:
                 yield connection
             except BaseException:
@@ -144,7 +144,7 @@ class Database:
         try:
             opened = self._current(busy_ms)
             yield opened
-        except (sqlite3.Error, OSError, OverflowError) as error:
+        except (sqlite3.Error, OSError, OverflowError, UnicodeError) as error:
             raise self._failed(gate, opened, error) from error
         if gate.failures:
             gate.failures = 0
@@ -153,7 +153,7 @@ class Database:
     def _failed(self, gate: _Gate, opened: _Open | None, error: Exception) -> BackendError:
         """Take note of a failure, and do what helps the next try."""
         text = f"the store {self.path} failed: {error}"
-        if isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError | OverflowError):
+        if _is_of_one_row(error):
             return BackendError(text)
         first = gate.failures == 0
         gate.failures += 1
@@ -161,7 +161,7 @@ class Database:
         gate.closed_until = self._clock() + self._retry_s
         if opened is not None and _is_damage(error):
             self._replace(opened)
-        elif opened is not None and gate.failures >= _GIVE_UP_AFTER and not _is_passing(error):
+        elif opened is not None and gate is self._reads and gate.failures >= _GIVE_UP_AFTER:
             with self._opening:
                 self._drop(opened)
         elif first:
@@ -231,7 +231,7 @@ class Database:
     def _open_file(self, busy_ms: int) -> _Open:
         """Raises _Unusable for a file that must be moved aside, else sqlite3.Error."""
         identity = sqlite_files.identity(self.path)
-        connection = self._connect(busy_ms)
+        connection = self._connection(busy_ms)
         try:
             self._set_up(connection)
             connection.execute(f"PRAGMA busy_timeout = {WRITE_BUSY_MS}")
@@ -246,22 +246,23 @@ class Database:
             raise
         return _Open(connection, identity)
 
-    def _connect(self, busy_ms: int) -> sqlite3.Connection:
-        """Does not touch the file yet."""
-        connection = sqlite3.connect(
+    def _connection(self, busy_ms: int) -> sqlite3.Connection:
+        return sqlite3.connect(
             self.path, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=False
         )
-        # NORMAL with WAL: a commit is in the operating system's hands at once, so a killed process
-        # loses none; a power cut may lose the last ones but never damages the file. FULL would wait
-        # for the disk at each commit, and all there is to lose is a cached answer.
-        connection.executescript(
-            "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
-            # no prompt in a temporary file; no SIGBUS from a file that is cut under us
-            "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0;"
-        )
+
+    def _reader(self) -> sqlite3.Connection:
+        connection = self._connection(READ_BUSY_MS)
+        try:
+            _settings(connection)
+            connection.execute("PRAGMA query_only = ON")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
+        _settings(connection)
         if sqlite_schema.is_foreign(connection):
             raise _Unusable("foreign")
         if sqlite_schema.version(connection) > sqlite_schema.SCHEMA:
@@ -278,15 +279,28 @@ class Database:
         sqlite_schema.probe(connection)
 
 
+def _settings(connection: sqlite3.Connection) -> None:
+    # NORMAL with WAL: a commit is in the operating system's hands at once, so a killed process loses
+    # none; a power cut may lose the last ones but never damages the file. FULL would wait for the
+    # disk at each commit, and all there is to lose is a cached answer.
+    # No temporary file with prompts in it, and no SIGBUS from a mapped file that is cut under us.
+    connection.executescript(
+        "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
+        "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0;"
+    )
+
+
 def _code(error: Exception) -> int:
     """SQLite's primary result code."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
+def _is_of_one_row(error: Exception) -> bool:
+    """A value that cannot be written or read; other rows can."""
+    if isinstance(error, sqlite3.Error):
+        return _code(error) in (0, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG)
+    return not isinstance(error, OSError)
+
+
 def _is_damage(error: Exception) -> bool:
     return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _is_passing(error: Exception) -> bool:
-    """New connections would not help."""
-    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)

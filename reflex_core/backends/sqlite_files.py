@@ -59,7 +59,7 @@ def set_aside(path: Path, why: str, now: float) -> str:
     The database goes first: a -wal left alone beside no database, or an empty one, is dropped by
     SQLite, so that being killed in between does no harm.
     """
-    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
+    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside = path.with_name(f"{path.name}.{why}-{stamp}")
     number = 1
     while aside.exists():
@@ -82,7 +82,7 @@ def set_aside(path: Path, why: str, now: float) -> str:
 
 def _forget_oldest(path: Path) -> None:
     names = [p for p in path.parent.glob(f"{path.name}.corrupt-*") if not p.name.endswith(_SIDES)]
-    for old in sorted(names, key=lambda p: p.stat().st_mtime)[:-_KEPT_CORRUPT]:
+    for old in sorted(names)[:-_KEPT_CORRUPT]:
         for name in ("", *_SIDES):
             old.with_name(old.name + name).unlink(missing_ok=True)
 
