@@ -83,10 +83,15 @@ class SSEParser:
             self._seen = 0
         lines: list[bytes] = []
         start, scan = 0, self._seen
+        lf = cr = -1
         while True:
-            lf, cr = buffer.find(b"\n", scan), buffer.find(b"\r", scan)
-            end = lf if cr < 0 else cr if lf < 0 else min(lf, cr)
-            if end < 0:
+            # Searched again only once passed, so that a body without CR is scanned for it once.
+            if lf < scan:
+                lf = _find(buffer, b"\n", scan)
+            if cr < scan:
+                cr = _find(buffer, b"\r", scan)
+            end = min(lf, cr)
+            if end == len(buffer):
                 break
             lines.append(bytes(buffer[start:end]))
             start = end + 1
@@ -126,6 +131,12 @@ class SSEParser:
         )
         self._event, self._data, self._comments, self._other, self._size = None, [], [], [], 0
         return frame
+
+
+def _find(buffer: bytearray, byte: bytes, start: int) -> int:
+    """Where `byte` comes next, the buffer's length if nowhere."""
+    at = buffer.find(byte, start)
+    return len(buffer) if at < 0 else at
 
 
 def encode(data: bytes, event: str | None = None) -> bytes:
