@@ -114,15 +114,25 @@ def _add_logprobs(choice: _Choice, logprobs: Json | None) -> None:
 
 
 def merge_extra(into: Json, fields: Json) -> None:
-    """Lists add up, dictionaries merge, other values replace."""
+    """Lists add up, dictionaries merge, other values replace; pieces of spoken audio join."""
     for name, value in fields.items():
         old = into.get(name)
         if isinstance(old, list) and isinstance(value, list):
             into[name] = [*old, *value]
         elif isinstance(old, dict) and isinstance(value, dict):
-            into[name] = {**old, **value}
+            into[name] = {**old, **(_joined_audio(old, value) if name == "audio" else value)}
         else:
             into[name] = value
+
+
+def _joined_audio(old: Json, piece: Json) -> Json:
+    """A delta's `audio`: its base64 data and transcript go on where the last ones ended."""
+    joined = {
+        part: old[part] + piece[part]
+        for part in ("data", "transcript")
+        if isinstance(old.get(part), str) and isinstance(piece.get(part), str)
+    }
+    return {**piece, **joined}
 
 
 def _freeze(index: int, choice: _Choice) -> Choice:
