@@ -13,6 +13,7 @@ from typing import Any, TypeGuard, cast
 import orjson
 
 from ..types import Json
+from .loose import obj
 from .schema import MAX_DEPTH, inlined
 
 KEYWORDS = frozenset(
@@ -67,7 +68,7 @@ def gemini(schema: Json) -> Json:
 def _node(value: Any, depth: int) -> Json:
     if depth > MAX_DEPTH:
         return {}
-    node = _unwrapped(_merged(_dict(value), depth), depth)
+    node = _unwrapped(_merged(obj(value), depth), depth)
     out: Json = {}
     for name in ("title", "description"):
         if isinstance(node.get(name), str):
@@ -99,7 +100,7 @@ def _merged(node: Json, depth: int) -> Json:
         return node
     out: Json = {}
     for branch in (*cast(list[Any], branches), {k: v for k, v in node.items() if k != "allOf"}):
-        for name, value in _merged(_dict(branch), depth + 1).items():
+        for name, value in _merged(obj(branch), depth + 1).items():
             old = out.get(name)
             if name == "properties" and isinstance(old, dict) and isinstance(value, dict):
                 out[name] = {**old, **value}
@@ -126,7 +127,7 @@ def _unwrapped(node: Json, depth: int) -> Json:
     if len(rest) != 1 or depth > MAX_DEPTH:
         return node
     outer = {k: v for k, v in node.items() if k not in ("anyOf", "oneOf")}
-    inner = _unwrapped(_merged(_dict(rest[0]), depth), depth + 1)
+    inner = _unwrapped(_merged(obj(rest[0]), depth), depth + 1)
     if len(found) > 1:
         kind = inner.get("type")
         if _branches(inner):
@@ -260,7 +261,3 @@ def _put_rest(out: Json, node: Json, said: list[str]) -> None:
 
 def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _dict(value: Any) -> Json:
-    return cast(Json, value) if isinstance(value, dict) else {}

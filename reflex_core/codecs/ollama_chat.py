@@ -8,8 +8,7 @@ those of a request override).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -37,6 +36,7 @@ from ..types import (
 )
 from . import native, ollama_request
 from .common import error_object, error_status, http_error, parse_object
+from .loose import count, items, obj, text, unix_seconds
 
 _FINISH: Mapping[str, FinishReason] = {
     "stop": "stop",
@@ -125,34 +125,28 @@ class _Answer:
         return [ErrorEvent(ApiError(502, message, code=code))]
 
     def _message(self, value: Json) -> list[Event]:
-        message = value.get("message")
-        if not isinstance(message, dict):
-            return []
-        message = cast(Json, message)
+        message = obj(value.get("message"))
         events: list[Event] = []
-        if (thinking := message.get("thinking")) and isinstance(thinking, str):
+        if thinking := text(message.get("thinking")):
             events.append(ReasoningDelta(thinking))
-        text, logprobs = message.get("content"), _logprobs(value.get("logprobs"))
-        if isinstance(text, str) and (text or logprobs):
-            events.append(TextDelta(text, logprobs=logprobs))
-        calls = message.get("tool_calls")
-        for call in cast(list[Any], calls) if isinstance(calls, list) else []:
-            events += self._call(call, value.get("created_at"))
+        piece, logprobs = text(message.get("content")), _logprobs(value.get("logprobs"))
+        if piece or logprobs:
+            events.append(TextDelta(piece or "", logprobs=logprobs))
+        for call in items(message.get("tool_calls")):
+            events += self._call(obj(call), value.get("created_at"))
         return events
 
-    def _call(self, call: Any, created: Any) -> list[Event]:
-        call = cast(Json, call) if isinstance(call, dict) else {}
-        function = call.get("function")
-        function = cast(Json, function) if isinstance(function, dict) else {}
-        name, given = function.get("name"), function.get("arguments")
-        if not isinstance(name, str) or not name:
+    def _call(self, call: Json, created: Any) -> list[Event]:
+        if self._over:
+            return []
+        function = obj(call.get("function"))
+        name, given = text(function.get("name")), function.get("arguments")
+        if name is None:
             return self.fail("a tool call has no name")
-        text = given if isinstance(given, str) and given else orjson.dumps(given or {}).decode()
+        arguments = text(given) or orjson.dumps(given or {}).decode()
         index, self._calls = self._calls, self._calls + 1
-        id = call.get("id")
-        if not isinstance(id, str) or not id:
-            id = native.call_id(created, index, name, text)
-        return [ToolCallStart(index, id, name), ToolCallDelta(index, text)]
+        id = text(call.get("id")) or native.call_id(created, index, name, arguments)
+        return [ToolCallStart(index, id, name), ToolCallDelta(index, arguments)]
 
     def _done(self, value: Json) -> list[Event]:
         if self._over:
@@ -166,52 +160,31 @@ class _Answer:
         if reason == "content_filter":
             events.append(Extra({"native_finish_reason": given}, 0))
         events.append(Finish(reason))
-        read, written = _count(value, "prompt_eval_count"), _count(value, "eval_count")
+        read, written = count(value.get("prompt_eval_count")), count(value.get("eval_count"))
         if read is not None or written is not None:
             events.append(UsageEvent(usage(read or 0, written or 0)))
         return events
 
 
 def _start(value: Json) -> Start:
-    model, created = value.get("model"), value.get("created_at")
-    seconds = None
-    if isinstance(created, str):
-        try:
-            seconds = int(datetime.fromisoformat(created).timestamp())
-        except (ValueError, OverflowError):
-            pass
-    return Start(model=model if isinstance(model, str) else None, created=seconds or None)
-
-
-def _count(value: Json, name: str) -> int | None:
-    count = value.get(name)
-    return count if type(count) is int else None
+    return Start(model=text(value.get("model")), created=unix_seconds(value.get("created_at")))
 
 
 def _logprobs(value: Any) -> Json | None:
-    """Ollama's entries have OpenAI's shape but for `bytes`."""
-    if not isinstance(value, list) or not value:
-        return None
-    items = [_token(item) for item in cast(list[Any], value)]
-    return {"content": [item for item in items if item], "refusal": None}
+    """Ollama's entries have OpenAI's shape, but for `bytes` in some versions."""
+    found = [token for item in items(value) if (token := _token(obj(item)))]
+    return {"content": found, "refusal": None} if found else None
 
 
-def _token(item: Any) -> Json | None:
-    fields = cast(Json, item) if isinstance(item, dict) else {}
-    token, top = fields.get("token"), fields.get("top_logprobs")
-    if not isinstance(token, str):
+def _token(item: Json, top: bool = True) -> Json | None:
+    token = text(item.get("token"))
+    if token is None:
         return None
-    out: Json = {
-        "token": token,
-        "logprob": fields.get("logprob"),
-        "bytes": list(token.encode("utf-8", "replace")),
-        "top_logprobs": [],
-    }
-    if isinstance(top, list):
-        found = [_token(one) for one in cast(list[Any], top)]
-        out["top_logprobs"] = [
-            {k: v for k, v in one.items() if k != "top_logprobs"} for one in found if one
-        ]
+    raw = list(token.encode("utf-8", "replace"))
+    out: Json = {"token": token, "logprob": item.get("logprob"), "bytes": raw}
+    if top:
+        others = (_token(obj(one), top=False) for one in items(item.get("top_logprobs")))
+        out["top_logprobs"] = [one for one in others if one]
     return out
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from ..types import Json
+from .loose import obj
 
 MAX_UNROLL = 2
 """How often a schema may contain itself before the reference is cut to its bare type."""
@@ -26,7 +27,7 @@ def parameters(schema: Json | None) -> Json:
     schema = schema or {}
     if schema.get("type") == "object" and isinstance(schema.get("properties"), dict):
         return schema
-    return {**schema, "type": "object", "properties": _dict(schema.get("properties"))}
+    return {**schema, "type": "object", "properties": obj(schema.get("properties"))}
 
 
 def inlined(schema: Json) -> Json:
@@ -92,9 +93,5 @@ def _pointer(root: Json, ref: str) -> Json:
             at = int(step) if step.isascii() and step.isdecimal() and len(step) < 6 else len(items)
             value = items[at] if at < len(items) else None
         else:
-            value = _dict(value).get(step)
-    return _dict(value)
-
-
-def _dict(value: Any) -> Json:
-    return cast(Json, value) if isinstance(value, dict) else {}
+            value = obj(value).get(step)
+    return obj(value)
