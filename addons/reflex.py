@@ -133,7 +133,7 @@ class Reflex:
             self._pass(app, flow, intake)
         elif isinstance(outcome, Reply):
             flow.response = _response(outcome)
-        elif self.answers.can_serve(flow):
+        elif self.answers.can_serve(flow) and flow.request.http_version != "HTTP/1.0":
             http1 = not (flow.request.is_http2 or flow.request.is_http3)
             self.answers.register(flow, live.LiveAnswer(_runner(outcome, http1)))
         else:
@@ -262,16 +262,12 @@ def _runner(pending: Pending, http1: bool) -> Any:
     async def run(send: Any) -> None:
         try:
             reply, chunks = await pending.start()
-            headers = _http_headers(reply)
+            head = http.Response.make(reply.status, b"", _http_headers(reply))
+            head.headers.pop("content-length", None)
             if chunks is None:
-                headers["content-length"] = str(len(reply.body))
-            elif http1:
-                headers["transfer-encoding"] = "chunked"
-            head = http.Response.make(reply.status, b"", headers)
-            if chunks is not None:
-                del head.headers["content-length"]
-            else:
                 head.headers["content-length"] = str(len(reply.body))
+            elif http1:
+                head.headers["transfer-encoding"] = "chunked"
             await send(live.Head(head))
             if chunks is None:
                 await send(reply.body)

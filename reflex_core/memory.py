@@ -79,6 +79,12 @@ class MemoryTier:
                 self._drop(key)
             return len(keys)
 
+    def starting_with(self, digits: str) -> list[Entry]:
+        """Entries whose key begins with these hexadecimal digits."""
+        with self._lock:
+            items = list(self._items.items())
+        return [cached.entry for key, cached in items if key.hex().startswith(digits)]
+
     def __len__(self) -> int:
         return len(self._items)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import codec_store
@@ -19,6 +19,10 @@ from .types import Completion, Target
 from .writer import Writer
 
 logger = logging.getLogger("reflex")
+
+_PURGE_TIMEOUT = 30.0
+_CLOSE_TIMEOUT = 10.0
+"""Seconds."""
 
 
 class Storage:
@@ -40,7 +44,8 @@ class Storage:
         try:
             self.secret = tenant_secret(config.storage_path)
         except BackendError as error:
-            logger.error("reflex: nothing will be kept beyond this run: %s", error)
+            # An error while starting would make mitmdump exit.
+            logger.warning("reflex: nothing will be kept beyond this run: %s", error)
             return
         self.store = SqliteStore(config.storage_path, config.max_size, log=logger.warning)
         self.writer = Writer(
@@ -54,11 +59,11 @@ class Storage:
 
     def close(self) -> None:
         if self.writer is not None:
-            self.writer.close(10.0)
+            self.writer.close(_CLOSE_TIMEOUT)
         if self.store is not None:
             self.store.close()
 
-    def _removed(self, ids: list[int]) -> None:
+    def _removed(self, ids: Sequence[int]) -> None:
         gone = set(ids)
         self.memory.remove(lambda entry: entry.id in gone)
 
@@ -101,10 +106,12 @@ class Storage:
             case _:
                 raise ValueError("say all, key HEX, model NAME, tenant HEX or namespace NAME")
         count = self.memory.remove(matching(**conditions))
-        if self.writer is not None and self.store is not None:
-            self.writer.flush(10.0)
+        if self.writer is not None:
+            try:
+                count = max(count, len(self.writer.purge(**conditions).result(_PURGE_TIMEOUT)))
+            except (BackendError, TimeoutError) as error:
+                raise ValueError(f"the store did not purge: {error or 'timed out'}") from None
             self.memory.remove(matching(**conditions))
-            count = max(count, len(self.store.purge(**conditions)))
         return count
 
     # ------------------------------------------------------------------ sight

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 _NUMBER = re.compile(r"([0-9]*\.?[0-9]+)\s*([a-z]*)")
@@ -11,7 +12,7 @@ _SECONDS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604
 _BYTES = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
-def _scaled(value: Any, units: dict[str, float]) -> float:
+def _scaled(value: Any, units: Mapping[str, float]) -> float:
     if isinstance(value, bool):
         raise ValueError
     if isinstance(value, int | float):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +14,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+
+
+def free_port() -> int:
+    """A port that nobody listens on right now: mitmproxy refuses 0 for two modes at once."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class Proxy:
@@ -41,9 +49,9 @@ class Proxy:
                 "--listen-host",
                 "127.0.0.1",
                 "--mode",
-                "regular@0",
+                f"regular@{free_port()}",
                 "--mode",
-                "reverse:https://api.openai.com@0",
+                f"reverse:https://api.openai.com@{free_port()}",
                 "-s",
                 str(ROOT / "addons" / "reflex.py"),
                 *settings,
