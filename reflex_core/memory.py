@@ -113,8 +113,14 @@ def matching(
     everything: bool = False,
 ) -> Callable[[Entry], bool]:
     """The predicate for the conditions of `Store.purge`: all that are given must hold."""
-    wanted = {"key": key, "model": model, "tenant": tenant, "namespace": namespace}
+    wanted = {"model": model, "tenant": tenant, "namespace": namespace}
     given = [(name, value) for name, value in wanted.items() if value is not None]
-    if not given:
+    if not given and key is None:
         return lambda entry: everything
-    return lambda entry: all(getattr(entry, name) == value for name, value in given)
+
+    def matches(entry: Entry) -> bool:
+        if key is not None and not (key and entry.key.startswith(key)):
+            return False
+        return all(getattr(entry, name) == value for name, value in given)
+
+    return matches

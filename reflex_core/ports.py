@@ -86,7 +86,10 @@ class Store(Protocol):
         namespace: str | None = None,
         everything: bool = False,
     ) -> list[int]:
-        """Delete what matches all the given conditions; returns the deleted row ids."""
+        """Delete what matches all the given conditions; returns the deleted row ids.
+
+        `key` is an exact key or its first bytes, as Cache-Status shows them.
+        """
         ...
 
     def evict(self, now: float) -> list[int]:

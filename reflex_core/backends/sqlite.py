@@ -24,6 +24,8 @@ _LOW_WATER = 0.95
 _OVERHEAD = 300
 """Bytes that a row and its places in the indexes take beside its values."""
 _BATCH = 1000
+_SHRINK_PAGES = 5000
+"""At most so many pages are given back at a time: moving one takes about 60 us."""
 _ALIVE = "(expires IS NULL OR expires > ?)"
 
 
@@ -80,8 +82,7 @@ class SqliteStore:
                 old = db.execute("DELETE FROM entries WHERE key = ? RETURNING id", (item.key,))
                 replaced += [row[0] for row in old.fetchall()]
                 ids.append(_insert(db, item))
-        with self._lock:
-            self._replaced += replaced
+        self._tell_later(replaced)
         return ids
 
     def touch(self, hits: Iterable[tuple[int, float]]) -> None:
@@ -113,23 +114,25 @@ class SqliteStore:
         namespace: str | None = None,
         everything: bool = False,
     ) -> list[int]:
-        """What is purged is overwritten on disk and taken out of the log file too."""
-        wanted = {"key": key, "model": model, "tenant": tenant, "namespace": namespace}
-        given = {name: value for name, value in wanted.items() if value is not None}
-        if not given and not everything:
-            return []
-        condition = " AND ".join(f"{name} = :{name}" for name in given) or "TRUE"
-        with self._db.pragmas() as db:
-            db.execute("PRAGMA secure_delete = ON").fetchall()
-        try:
-            with self._db.write() as db:
-                query = f"DELETE FROM entries WHERE {condition} RETURNING id"
-                ids = [row[0] for row in db.execute(query, given).fetchall()]
-        finally:
-            with suppress(BackendError), self._db.pragmas() as db:
-                db.execute("PRAGMA secure_delete = FAST").fetchall()
-        if ids:
-            self._shrink("TRUNCATE")
+        """What is purged is gone from the disk too: overwritten, and taken out of the -wal file."""
+        wanted = {"model": model, "tenant": tenant, "namespace": namespace}
+        given: dict[str, Any] = {k: value for k, value in wanted.items() if value is not None}
+        conditions = [f"{name} = :{name}" for name in given]
+        if key is not None:
+            conditions.append("key BETWEEN :key AND :last AND :key <> x''")
+            given |= {"key": key, "last": key.ljust(32, b"\xff")}
+        if not conditions:
+            return self._purge_everything() if everything else []
+        gone = self._delete(" AND ".join(conditions), given)
+        with suppress(BackendError), self._db.pragmas() as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return gone
+
+    def _purge_everything(self) -> list[int]:
+        """A new file is made: deleting a million rows takes minutes."""
+        with self._db.read() as db:
+            ids = [row[0] for row in db.execute("SELECT id FROM entries ORDER BY id")]
+        self._db.replace()
         return ids
 
     def evict(self, now: float) -> list[int]:
@@ -137,33 +140,40 @@ class SqliteStore:
         with self._lock:
             gone, self._replaced = self._replaced, []
         try:
-            before = len(gone)
-            gone += self._expire(now)
+            gone += self._delete("expires <= :now", {"now": now})
             while over := self._over():
                 removed = self._remove_oldest(over)
                 gone += removed
                 if not removed:
                     break
-            if len(gone) > before:
-                self._shrink("PASSIVE")
+            self._shrink()
         except BackendError:
-            with self._lock:
-                self._replaced += gone
+            self._tell_later(gone)
             raise
         return gone
 
-    def _expire(self, now: float) -> list[int]:
+    def _delete(self, condition: str, values: dict[str, Any]) -> list[int]:
+        """In batches, so that neither the transaction nor the -wal file grows with their number."""
         query = (
-            "DELETE FROM entries WHERE id IN"
-            " (SELECT id FROM entries WHERE expires <= ? LIMIT ?) RETURNING id"
+            "DELETE FROM entries WHERE id IN (SELECT id FROM entries"
+            f" WHERE id > :after AND {condition} ORDER BY id LIMIT {_BATCH}) RETURNING id"
         )
         gone: list[int] = []
-        while True:
-            with self._db.write() as db:
-                ids = [row[0] for row in db.execute(query, (now, _BATCH)).fetchall()]
-            gone += ids
-            if len(ids) < _BATCH:
-                return gone
+        try:
+            while True:
+                after = gone[-1] if gone else 0
+                with self._db.write() as db:
+                    rows = db.execute(query, {**values, "after": after}).fetchall()
+                gone += sorted(row[0] for row in rows)
+                if len(rows) < _BATCH:
+                    return gone
+        except BackendError:
+            self._tell_later(gone)
+            raise
+
+    def _tell_later(self, gone: list[int]) -> None:
+        with self._lock:
+            self._replaced += gone
 
     def _over(self) -> int:
         """Bytes to free; 0 while the bound is kept."""
@@ -189,11 +199,13 @@ class SqliteStore:
             db.executemany("DELETE FROM entries WHERE id = ?", [(id,) for id in ids])
         return ids
 
-    def _shrink(self, checkpoint: str) -> None:
-        """Give free pages back to the disk. The rows are gone already: failing here is no failure."""
-        with suppress(BackendError), self._db.pragmas() as db:
-            db.execute("PRAGMA incremental_vacuum").fetchall()
-            db.execute(f"PRAGMA wal_checkpoint({checkpoint})").fetchall()
+    def _shrink(self) -> None:
+        """Give free pages back to the disk where the file is over the bound; else they are reused."""
+        with self._db.read() as db:
+            pages, _, size = _pages(db)
+        if pages * size > self._max_bytes:
+            with self._db.pragmas() as db:
+                db.execute(f"PRAGMA incremental_vacuum({_SHRINK_PAGES})").fetchall()
 
     # ----------------------------------------------------------------- vectors
 
@@ -259,11 +271,11 @@ class SqliteStore:
         with self._lock:
             start = self._embedded.get(embedder, 0)
         with self._db.read() as db:
+            last = db.execute("SELECT ifnull(max(id), 0) FROM entries").fetchone()[0]
             found = [entry(row) for row in db.execute(query, (start, embedder, limit)).fetchall()]
-        if found:
-            # all below have theirs: the next call need not look at them again
-            with self._lock:
-                self._embedded[embedder] = found[0].id
+        # all below have theirs: the next call need not look at them again
+        with self._lock:
+            self._embedded[embedder] = found[0].id if found else last + 1
         return found
 
     # ----------------------------------------------------------------- the rest
@@ -311,9 +323,15 @@ def _insert(db: sqlite3.Connection, item: Entry) -> int:
     ).fetchone()[0]
 
 
-def _used_bytes(db: sqlite3.Connection) -> int:
+def _pages(db: sqlite3.Connection) -> tuple[int, int, int]:
+    """All pages, free ones among them, bytes in one."""
     pages, free, size = (
         db.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("page_count", "freelist_count", "page_size")
     )
+    return pages, free, size
+
+
+def _used_bytes(db: sqlite3.Connection) -> int:
+    pages, free, size = _pages(db)
     return (pages - free) * size

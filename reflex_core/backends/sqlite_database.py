@@ -125,6 +125,18 @@ class Database:
         with self._guard(self._writes, WRITE_BUSY_MS):
             pass
 
+    def replace(self) -> None:
+        """Delete the file and start an empty one. Waits for a write in progress. Raises BackendError."""
+        with self._guard(self._writes, WRITE_BUSY_MS) as opened:
+            with self._opening, opened.writing:
+                if self._opened is not opened:
+                    raise BackendError("the store was just replaced")
+                opened.writer.close()
+                self._drop(opened)
+                self.path.unlink()
+                sqlite_files.remove_sides(self.path)
+            self._current(WRITE_BUSY_MS)
+
     def close(self) -> None:
         """Waits for a write in progress. Everything after it raises BackendError."""
         with self._opening:
@@ -273,7 +285,7 @@ class Database:
                 raise _Unusable("corrupt")
         connection.executescript(
             "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
-            "PRAGMA secure_delete = FAST; PRAGMA journal_size_limit = 67108864;"
+            "PRAGMA secure_delete = ON; PRAGMA journal_size_limit = 67108864;"
         )
         sqlite_schema.migrate(connection, self._wall())
         sqlite_schema.probe(connection)

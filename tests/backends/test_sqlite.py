@@ -509,6 +509,37 @@ def test_purged_text_is_gone_from_the_disk(h: Harness) -> None:
     assert on_disk(b"keep me")
 
 
+def test_purging_everything_starts_a_new_file(h: Harness) -> None:
+    ids = h.store.put([an_entry(n) for n in range(50)])
+    with h.store._db.read() as reader:
+        rows = reader.execute("SELECT question FROM entries")
+        rows.fetchone()
+        assert h.store.purge(everything=True) == ids
+        assert len(rows.fetchall()) == 49, "a reader that is inside goes on undisturbed"
+    assert not any(b"question 7" in path.read_bytes() for path in h.folder.iterdir())
+    assert h.store.stats()["entries"] == 0
+    assert min(h.store.put([an_entry(7)])) > max(ids)
+    h.reopen()
+    assert h.has(7)
+    assert h.log == []
+
+
+def test_purge_of_many(h: Harness) -> None:
+    ids = h.store.put([an_entry(n, 1) for n in range(2500)])
+    kept = h.store.put([replace(an_entry(9999), model="other")])
+    assert h.store.purge(model="m") == ids
+    assert h.store.purge(model="other") == kept
+
+
+def test_expired_text_is_gone_from_the_file(h: Harness) -> None:
+    h.store.put([replace(an_entry(7), expires=NOW), an_entry(8)])
+    h.store.evict(NOW)
+    h.store.close()
+    data = h.path.read_bytes()
+    assert b"question 7" not in data
+    assert b"question 8" in data
+
+
 def test_eviction_gives_the_disk_back(h: Harness) -> None:
     store = SqliteStore(h.folder / "small", 1_000_000)
     for n in range(300):

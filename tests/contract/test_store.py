@@ -169,6 +169,10 @@ def test_touch_counts_and_orders(store: Store) -> None:
         ({"everything": True}, {1, 2, 3, 4}),
         ({"everything": True, "model": "claude"}, {2, 3}),
         ({"model": "none"}, set()),
+        ({"key": (1).to_bytes(32, "big")[:31]}, {1, 2, 3, 4}),
+        ({"key": bytes(8), "model": "claude"}, {2, 3}),
+        ({"key": b"\0\1"}, set()),
+        ({"key": b""}, set()),
         ({}, set()),
     ],
 )
