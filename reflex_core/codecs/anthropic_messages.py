@@ -29,6 +29,8 @@ class AnthropicMessages:
         prompt = inbound.prompt(request)
         limit = target.provider.quirks.get("max_tokens")
         body, dropped = request_body(prompt, target.model, limit)
+        if request.stream:
+            body["stream"] = True
         post = native.post(target, f"{target.base_url.rstrip('/')}/messages", body, dropped)
         if any(name.lower() == "anthropic-version" for name, _ in post.headers):
             return post

@@ -16,7 +16,6 @@ from ..types import (
     Message,
     Part,
     Prompt,
-    TextPart,
     ToolChoice,
 )
 from . import native
@@ -29,6 +28,7 @@ from .claude_params import (
     output_description,
     safe_id,
     sampling,
+    says,
     strict_schemas,
     texts,
     thinking,
@@ -90,8 +90,6 @@ def _rest(prompt: Prompt, dropped: list[str]) -> Json:
         out["service_tier"] = _TIERS[tier]
     elif tier is not None:
         dropped.append("service_tier")
-    if prompt.stream:
-        out["stream"] = True
     return out
 
 
@@ -142,11 +140,7 @@ def _blocks(message: Message) -> list[Json]:
         if content := [{"type": "text", "text": text} for text in texts(message)]:
             result["content"] = content
         return [result]
-    blocks = [
-        _part(part, f"{message.path}.content")
-        for part in message.parts
-        if not isinstance(part, TextPart) or part.text
-    ]
+    blocks = [_part(part, f"{message.path}.content") for part in message.parts if says(part)]
     blocks += [
         {
             "type": "tool_use",

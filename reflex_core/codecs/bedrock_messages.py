@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from ..types import AudioPart, FilePart, ImagePart, Json, Message, Part, Prompt, TextPart
+from ..types import AudioPart, FilePart, ImagePart, Json, Message, Part, Prompt
 from . import native
-from .claude_params import safe_id, texts
+from .claude_params import safe_id, says, texts
 
 MAX_ID = 64
 """Longest tool call id, in characters."""
@@ -80,11 +80,7 @@ def _blocks(message: Message) -> list[Json]:
     if message.role == "tool":
         content = [{"text": text} for text in texts(message)]
         return [{"toolResult": {"toolUseId": _id(message.tool_call_id or ""), "content": content}}]
-    blocks = [
-        _part(part, f"{message.path}.content")
-        for part in message.parts
-        if not isinstance(part, TextPart) or part.text
-    ]
+    blocks = [_part(part, f"{message.path}.content") for part in message.parts if says(part)]
     blocks += [
         {
             "toolUse": {

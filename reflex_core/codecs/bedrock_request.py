@@ -119,6 +119,8 @@ def _tuning(prompt: Prompt, facts: Family, forced: bool, dropped: list[str]) -> 
     if "top_k" in chosen:
         if facts.claude is not None:
             more["top_k"] = chosen["top_k"]
+        elif facts.nova:
+            more["inferenceConfig"] = {"topK": chosen["top_k"]}
         else:
             dropped.append("top_k")
     if prompt.stop:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import orjson
 
-from ..types import Json, Message, Prompt, TextPart, Tool
+from ..types import Json, Message, Part, Prompt, TextPart, Tool
 from . import native
 from .claude_models import BUDGETS, MIN_BUDGET, Claude
 from .closed_schema import MAX_STRICT_TOOLS, Closed, close, fits
@@ -68,33 +68,40 @@ def in_tool_loop(prompt: Prompt) -> bool:
     return prompt.messages[-1].role == "tool"
 
 
+def says(part: Part) -> bool:
+    """False for blank text, which these providers refuse and which says nothing."""
+    return not isinstance(part, TextPart) or bool(part.text.strip())
+
+
 def texts(message: Message) -> list[str]:
-    """Text parts that hold something: empty ones are refused by these providers."""
-    return [part.text for part in message.parts if isinstance(part, TextPart) and part.text]
+    """Its text parts, without blank ones."""
+    return [part.text for part in message.parts if isinstance(part, TextPart) and says(part)]
 
 
 # --------------------------------------------------------------------------- sampling, thinking
 
 
 def sampling(prompt: Prompt, claude: Claude, thinking: bool, dropped: list[str]) -> Json:
-    """`temperature`, `top_p`, `top_k`, as far as the model takes them. 1 is the default of both."""
+    """`temperature`, `top_p`, `top_k`, as far as the model takes them.
+
+    Claude's default of temperature and top_p is 1: leaving out a 1 loses nothing.
+    """
     out: Json = {}
-    if prompt.temperature is not None and prompt.temperature != 1:
+    if prompt.temperature is not None:
+        out["temperature"] = min(prompt.temperature, 1)
         if prompt.temperature > 1:
             dropped.append("temperature>1")
-            out["temperature"] = 1
-        else:
-            out["temperature"] = prompt.temperature
-    if prompt.top_p is not None and prompt.top_p != 1:
+    if prompt.top_p is not None:
         out["top_p"] = prompt.top_p
     top_k = prompt.extra.get("top_k")
     if isinstance(top_k, int) and not isinstance(top_k, bool):
         out["top_k"] = top_k
     refused = {"temperature", "top_p", "top_k"} if claude.sampling == "none" else set[str]()
     if thinking:
-        refused |= {"temperature", "top_k"} | ({"top_p"} if out.get("top_p", 1) < 0.95 else set())
-    elif claude.sampling == "one" and "temperature" in out:
-        refused.add("top_p")
+        refused |= {"top_k"} | ({"temperature"} if out.get("temperature", 1) != 1 else set())
+        refused |= {"top_p"} if out.get("top_p", 1) < 0.95 else set()
+    if claude.sampling == "one" and {"temperature", "top_p"} <= out.keys() - refused:
+        refused.add("temperature" if out["temperature"] == 1 else "top_p")
     dropped += [name for name, value in out.items() if name in refused and value != 1]
     return {name: value for name, value in out.items() if name not in refused}
 

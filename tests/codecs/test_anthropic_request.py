@@ -119,8 +119,8 @@ def test_roles_alternate_and_results_come_first() -> None:
     ]
 
 
-def test_empty_assistant_messages_and_results() -> None:
-    empty = {"role": "assistant", "content": ""}
+def test_blank_text_is_left_out() -> None:
+    empty = {"role": "assistant", "content": "\n\n"}
     assert turns(USER, empty, USER) == [{"role": "user", "content": [text("Hi"), text("Hi")]}]
     result = turns(USER, CALLED, {**RESULT, "content": ""})[-1]["content"]
     assert result == [{"type": "tool_result", "tool_use_id": "call_1"}]
@@ -207,7 +207,8 @@ def test_parts_that_are_refused(part: dict[str, Any]) -> None:
 
 def test_messages_that_are_refused() -> None:
     assert refused(messages=[{"role": "system", "content": "Alone."}]) == "messages"
-    assert refused(messages=[{"role": "user", "content": ""}]) == "messages[0].content"
+    for blank in ("", " \n"):
+        assert refused(messages=[{"role": "user", "content": blank}]) == "messages[0].content"
 
 
 def test_ids_of_calls_keep_to_the_alphabet() -> None:
@@ -302,6 +303,8 @@ def test_choices_that_are_refused() -> None:
     [
         (SONNET_45, {"temperature": 0}, {"temperature": 0}, ()),
         (SONNET_45, {"temperature": 1, "top_p": 0.5}, {"top_p": 0.5}, ()),
+        (SONNET_45, {"temperature": 1}, {"temperature": 1}, ()),
+        (SONNET_45, {"temperature": 1, "top_p": 1}, {"top_p": 1}, ()),
         (SONNET_45, {"temperature": 1.5}, {"temperature": 1}, ("temperature>1",)),
         (SONNET_45, {"temperature": 0.2, "top_p": 0.5}, {"temperature": 0.2}, ("top_p",)),
         (SONNET_45, {"temperature": 0.2, "top_p": 1}, {"temperature": 0.2}, ()),
