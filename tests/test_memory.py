@@ -95,6 +95,16 @@ def test_remove() -> None:
     assert (len(tier), tier.bytes) == (0, 0)
 
 
+def test_starting_with() -> None:
+    tier = MemoryTier(10)
+    entries = [an_entry(0, key=bytes.fromhex(digits)) for digits in ("abcd", "abce", "ac00")]
+    for entry in entries:
+        tier.put(entry, ANSWER)
+    assert tier.starting_with("abc") == entries[:2]
+    assert tier.starting_with("abce") == entries[1:2]
+    assert tier.starting_with("b") == []
+
+
 @pytest.mark.parametrize(
     ("conditions", "matches"),
     [

@@ -218,6 +218,44 @@ def test_unexpected_exceptions_do_not_stop_it(
     assert "hook" in caplog.text
 
 
+class Forgetful(MemoryStore):
+    """A store that can only be written."""
+
+    def touch(self, hits: Any) -> None:
+        raise BackendError("no touch")
+
+    def evict(self, now: float) -> list[int]:
+        raise BackendError("no evict")
+
+
+def test_failing_touches_and_evictions_are_noted(start: Start) -> None:
+    store = Forgetful(1 << 40)
+    writer = start(store, limits=Limits(evict_puts=2))
+    writer.touch(1, NOW)
+    assert writer.flush(LONG)
+    assert (writer.failing, writer.stats()["last_error"]) == (True, "no touch")
+    writer.submit(an_entry(1))
+    assert writer.flush(LONG)
+    assert not writer.failing
+    writer.submit(an_entry(2))
+    assert writer.flush(LONG)
+    assert writer.flush(LONG)
+    assert (writer.failing, writer.stats()["last_error"]) == (True, "no evict")
+
+
+def test_cancelled_action_is_not_run(start: Start) -> None:
+    store = Gated()
+    store.go.clear()
+    writer = start(store)
+    writer.submit(an_entry(0))
+    assert store.inside.wait(LONG)
+    purged = writer.purge(everything=True)
+    assert purged.cancel()
+    store.go.set()
+    assert writer.flush(LONG)
+    assert has(store, 0)
+
+
 # --------------------------------------------------------------------------- order, purge, touch
 
 

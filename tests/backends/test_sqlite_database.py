@@ -175,6 +175,27 @@ def test_close_waits_for_the_write(h: Harness) -> None:
     again.db.close()
 
 
+def test_readers_do_not_wait_while_it_is_opened(h: Harness) -> None:
+    """Opening may take long (a check, a lock); a request goes on without the store."""
+    inside, go = threading.Event(), threading.Event()
+
+    def slow(line: str) -> None:
+        inside.set()
+        go.wait(10)
+
+    h.add("a")
+    h.db._log = slow
+    h.db.path.unlink()
+    opener = threading.Thread(target=h.add)
+    opener.start()
+    assert inside.wait(10)
+    with pytest.raises(BackendError, match="being opened"):
+        h.names()
+    go.set()
+    opener.join(10)
+    assert h.names() == ["x"]
+
+
 def test_deleted_again_and_again_under_load(h: Harness) -> None:
     stop = threading.Event()
     broken: list[BaseException] = []
