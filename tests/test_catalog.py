@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -215,3 +217,32 @@ def test_bad_name(name: str) -> None:
 def test_new_row_needs_an_address() -> None:
     with pytest.raises(ConfigError, match=r"providers\.lab\.base_url"):
         custom_provider({"name": "lab"})
+
+
+# --------------------------------------------------------------------------- the reference page
+
+PAGE = (Path(__file__).parents[1] / "docs" / "providers.md").read_text()
+
+
+@pytest.mark.parametrize("row", PROVIDERS.values(), ids=PROVIDERS.keys())
+def test_page_has_the_row(row: Any) -> None:
+    keys = ", ".join(f"`{name}`" for name in row.key_env) or "none"
+    optional = " (optional)" if row.key_env and not row.key_required else ""
+    assert f"| {row.name} | {row.codec} | `{row.base_url}` | {keys}{optional} |" in PAGE
+
+
+@pytest.mark.parametrize(("name", "meaning"), QUIRKS.items())
+def test_page_has_the_quirk(name: str, meaning: str) -> None:
+    assert f"| `{name}` | {meaning} |" in PAGE
+
+
+def test_page_has_every_key_of_a_row() -> None:
+    for key in catalog._CHECKS:
+        assert f"`{key}`" in PAGE
+
+
+def test_page_example_is_a_valid_row() -> None:
+    example = PAGE.split("```toml\n")[1].split("```")[0]
+    row = custom_provider({"name": "lab", **tomllib.loads(example)["providers"]["lab"]})
+    assert row.quirks["drop"] == ("user", "store")
+    assert row.headers == (("x-team", "search"),)
