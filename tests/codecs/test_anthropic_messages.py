@@ -323,6 +323,13 @@ def test_a_frame_of_a_megabyte() -> None:
         assert fold(events).choices[0].content == text
 
 
+def test_a_frame_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reflex_core.sse.MAX_FRAME", 1000)
+    decoder = CODEC.decoder(STREAM, TARGET)
+    events = decoder.feed(b"data: " + b"x" * 2000) + decoder.feed(b"\n\n") + decoder.finish()
+    assert [type(item) for item in events] == [ErrorEvent]
+
+
 def test_crlf_comments_and_no_last_newline() -> None:
     body = sample(PROTOCOL, "text.sse").replace(b"\n\n", b"\n\n: hello\n\n").rstrip(b"\n")
     body = body.replace(b"\n", b"\r\n")
