@@ -1,16 +1,73 @@
-"""Real parts for the end-to-end tests: mitmdump, TLS, a provider that speaks given bytes."""
+"""Real parts for the end-to-end tests: mitmdump, TLS, a provider that speaks given bytes.
+
+Starting mitmdump takes seconds, so a few proxies serve a whole session, each with a provider of its
+own. Tests that share one use distinct prompts (`question`), and reset the provider's answers.
+"""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import trustme
 
+from reflex_core.catalog_rows import PROVIDERS
+
 from .provider import Provider
 from .proxy import Proxy
+from .speech import echo
+
+Start = Callable[..., Proxy]
+
+
+@dataclass
+class Stand:
+    """A proxy and the provider behind it."""
+
+    proxy: Proxy
+    provider: Provider
+
+    def fresh(self) -> Stand:
+        """As it was at first, but for what the proxy has stored."""
+        assert self.proxy.process.poll() is None, f"an earlier test killed it:\n{self.proxy.log}"
+        self.provider.reset()
+        self.provider.reply = echo
+        return self
+
+    def close(self) -> None:
+        self.proxy.stop()
+        self.provider.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows the ends of its proxies' logs."""
+    report = yield
+    if report.failed and isinstance(item, pytest.Function):
+        for name, value in item.funcargs.items():
+            found = value.proxy if isinstance(value, Stand) else value
+            if isinstance(found, Proxy):
+                report.sections.append((f"log of {name}", found.log[-8000:]))
+    return report
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's own proxies are not meant for these tests."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def question(request: pytest.FixtureRequest) -> str:
+    """A prompt that no other test uses."""
+    return f"What about {request.node.nodeid.removeprefix('tests/e2e/')}?"
 
 
 @pytest.fixture(scope="session")
@@ -31,24 +88,148 @@ def upstream_ca_file(upstream_ca: trustme.CA, tmp_path_factory: pytest.TempPathF
     return path
 
 
-@pytest.fixture
-def provider() -> Iterator[Provider]:
-    server = Provider()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def tls_provider(upstream_ca: trustme.CA) -> Iterator[Provider]:
+def server_tls(ca: trustme.CA) -> ssl.SSLContext:
+    """For a server called localhost."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    upstream_ca.issue_cert("localhost").configure_cert(context)
-    server = Provider(context)
+    ca.issue_cert("localhost").configure_cert(context)
+    return context
+
+
+# ---------------------------------------------------------------------- shared by a session
+
+
+@pytest.fixture(scope="session")
+def _plain(confdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    provider = Provider()
+    proxy = Proxy(
+        confdir,
+        tmp_path_factory.mktemp("plain") / "store",
+        reflex_upstream=provider.url + "/v1",
+        reflex_shared_namespaces="team",
+    )
+    stand = Stand(proxy, provider)
+    yield stand
+    stand.close()
+
+
+@pytest.fixture
+def proxy(_plain: Stand) -> Proxy:
+    """In front of `provider`, which speaks OpenAI's dialect over plain HTTP."""
+    return _plain.fresh().proxy
+
+
+@pytest.fixture
+def provider(_plain: Stand) -> Provider:
+    return _plain.provider
+
+
+@pytest.fixture(scope="session")
+def _secure(
+    confdir: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    upstream_ca: trustme.CA,
+    upstream_ca_file: Path,
+) -> Iterator[Stand]:
+    provider = Provider(server_tls(upstream_ca))
+    proxy = Proxy(
+        confdir,
+        tmp_path_factory.mktemp("secure") / "store",
+        reflex_upstream=provider.url + "/v1",
+        ssl_verify_upstream_trusted_ca=str(upstream_ca_file),
+    )
+    stand = Stand(proxy, provider)
+    yield stand
+    stand.close()
+
+
+@pytest.fixture
+def secure(_secure: Stand) -> Stand:
+    """TLS on both sides."""
+    return _secure.fresh()
+
+
+@pytest.fixture(scope="session")
+def _brisk(confdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    provider = Provider()
+    proxy = Proxy(
+        confdir,
+        tmp_path_factory.mktemp("brisk") / "store",
+        reflex_upstream=provider.url + "/v1",
+        reflex_keepalive="100ms",
+        reflex_first_byte_timeout="1s",
+        reflex_idle_timeout="1s",
+        reflex_connect_timeout="1s",
+        reflex_ttl="1s",
+    )
+    stand = Stand(proxy, provider)
+    yield stand
+    stand.close()
+
+
+@pytest.fixture
+def brisk(_brisk: Stand) -> Stand:
+    """All times are short."""
+    return _brisk.fresh()
+
+
+@pytest.fixture(scope="session")
+def _world(confdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    provider = Provider()
+    folder = tmp_path_factory.mktemp("world")
+    config = folder / "reflex.toml"
+    config.write_text(world_toml(provider.url))
+    proxy = Proxy(
+        confdir,
+        folder / "store",
+        reflex_config=str(config),
+        environ={**provider_keys(), "AWS_REGION": "us-east-1", "GOOGLE_CLOUD_PROJECT": "project"},
+    )
+    stand = Stand(proxy, provider)
+    yield stand
+    stand.close()
+
+
+@pytest.fixture
+def world(_world: Stand) -> Stand:
+    """Every provider of the catalogue, as `name::model`, is the one fake, each below its own path."""
+    return _world.fresh()
+
+
+def world_toml(url: str) -> str:
+    """Rows that move every provider to `url/NAME`; `nokey` needs a key that is nowhere."""
+    rows = [
+        f'[providers.{name}]\nbase_url = "{url}/{name}"\n' for name in PROVIDERS if name != "mock"
+    ]
+    rows.append(f'[providers.nokey]\nbase_url = "{url}/nokey"\nkey_env = "NOKEY_API_KEY"\n')
+    return "\n".join(rows)
+
+
+def provider_keys() -> dict[str, str]:
+    """Keys by which a leak of the client's own would be seen."""
+    keys = {row.key_env[0]: f"key-of-{name}" for name, row in PROVIDERS.items() if row.key_env}
+    del keys["OPENAI_API_KEY"], keys["AWS_BEARER_TOKEN_BEDROCK"]
+    return {
+        **keys,
+        "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "secret-of-bedrock",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+# ---------------------------------------------------------------------- of one test
+
+
+@pytest.fixture
+def own_provider() -> Iterator[Provider]:
+    """For tests that close it or start proxies of their own."""
+    server = Provider()
+    server.reply = echo
     yield server
     server.close()
 
 
 @pytest.fixture
-def start(confdir: Path, tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
+def start(confdir: Path, tmp_path: Path) -> Iterator[Start]:
     """Starts proxies that share one storage folder; all are stopped at the end."""
     running: list[Proxy] = []
 

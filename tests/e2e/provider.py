@@ -27,7 +27,11 @@ class Received:
 
 @dataclass
 class Answer:
-    """What to answer. Each piece is written on its own; `gate(i)` is called before piece i, in a thread."""
+    """What to answer. Each piece is written on its own.
+
+    `gate(i)` is called before piece i, in a thread, and `gate(-1)` before the head; a client that
+    leaves meanwhile is noticed at once.
+    """
 
     pieces: Sequence[bytes] = ()
     status: int = 200
@@ -37,6 +41,8 @@ class Answer:
     """Cut the connection instead of ending the body."""
     close_delimited: bool = False
     """No length and no chunks: the body ends with the connection."""
+    raw: bytes | None = None
+    """Sent instead of all the above."""
 
 
 def sse(*values: Any, done: bool = True) -> list[bytes]:
@@ -58,6 +64,11 @@ class Provider:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         assert self._ready.wait(10)
+
+    def reset(self) -> None:
+        """Forget what was received."""
+        self.received = []
+        self.disconnects = 0
 
     @property
     def url(self) -> str:
@@ -104,20 +115,27 @@ class Provider:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         request = Received(method, path, headers, body)
         self.received.append(request)
-        return await self._write(writer, self.reply(request))
+        answer = self.reply(request)
+        if answer.raw is not None:
+            writer.write(answer.raw)
+            await writer.drain()
+            return False
+        return await self._write(reader, writer, answer)
 
-    async def _write(self, writer: asyncio.StreamWriter, answer: Answer) -> bool:
+    async def _write(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer
+    ) -> bool:
         chunked = not answer.close_delimited
         headers = {"content-type": "application/json", **answer.headers}
         if chunked:
             headers["transfer-encoding"] = "chunked"
+        await _wait(reader, answer.gate, -1)
         head = f"HTTP/1.1 {answer.status} X\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         writer.write(head.encode("latin-1") + b"\r\n")
         await writer.drain()
         for i, piece in enumerate(answer.pieces):
-            if answer.gate is not None:
-                await asyncio.to_thread(answer.gate, i)
+            await _wait(reader, answer.gate, i)
             if piece:
                 writer.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
             await writer.drain()
@@ -129,3 +147,17 @@ class Provider:
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         return True
+
+
+async def _wait(
+    reader: asyncio.StreamReader, gate: Callable[[int], Any] | None, piece: int
+) -> None:
+    """Until the gate opens. Raises ConnectionResetError when the client leaves before."""
+    if gate is None:
+        return
+    opened = asyncio.ensure_future(asyncio.to_thread(gate, piece))
+    while not opened.done():
+        await asyncio.wait({opened}, timeout=0.01)
+        if reader.at_eof() or reader.exception() is not None:
+            raise ConnectionResetError
+    opened.result()

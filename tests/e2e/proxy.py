@@ -35,11 +35,17 @@ class Proxy:
         wait: bool = True,
         **options: str,
     ) -> None:
+        self.storage = storage
         options = {"reflex_storage_path": str(storage), **options}
         settings = [
             part for name, value in options.items() for part in ("--set", f"{name}={value}")
         ]
-        inherited = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_PROXY"))}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.upper().endswith(("_API_KEY", "_PROXY"))
+            and not name.startswith(("REFLEX_", "AWS_"))
+        }
         self._lines: list[str] = []
         self.process = subprocess.Popen(
             [
@@ -91,8 +97,9 @@ class Proxy:
 
     def _read(self) -> None:
         assert self.process.stdout
-        for line in self.process.stdout:
-            self._lines.append(line)
+        with self.process.stdout as lines:
+            for line in lines:
+                self._lines.append(line)
 
     def _found(self, pattern: str, seconds: float = 30) -> str:
         deadline = time.monotonic() + seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from .provider import Answer, Received, sse
@@ -63,8 +64,6 @@ def completion(message: dict[str, Any], finish: str = "stop") -> dict[str, Any]:
 
 def echo(request: Received) -> Answer:
     """Answers with the last message's text: as a stream in pieces, or as JSON."""
-    import json
-
     body = request.json
     text = str(body["messages"][-1]["content"])
     if body.get("stream"):
