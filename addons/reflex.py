@@ -128,10 +128,12 @@ class Reflex:
             error = ApiError(400, "The request body has a broken content encoding.")
             flow.response = _response(Reply.of_error(error))
             return
-        outcome = await app.chat(raw, _headers(flow.request), intake.deployment)
-        if outcome is None:
+        prepared = app.prepare(raw, _headers(flow.request), intake.deployment)
+        if prepared is None:
             self._pass(app, flow, intake)
-        elif isinstance(outcome, Reply):
+            return
+        outcome = prepared if isinstance(prepared, Reply) else await app.chat(prepared)
+        if isinstance(outcome, Reply):
             flow.response = _response(outcome)
         elif self.answers.can_serve(flow) and flow.request.http_version != "HTTP/1.0":
             http1 = not (flow.request.is_http2 or flow.request.is_http3)

@@ -6,7 +6,7 @@ key       -> tenant, exact key, scope, semantic text
 lookup    L1 memory and store -> L2 nearest -> L3 verify
 hit       reply    the stored Completion in the form this reader asked for
 miss      flight   shared with equal requests that are on their way
-          fetch    codec, upstream, events
+          fetch    the provider, retries, fallbacks; attempt: codec, upstream, events
           writer   the finished Completion -> SQLite
 """
 
@@ -18,23 +18,40 @@ import ssl
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from . import codecs, controls, health, inbound, key, policy, route
+from .attempt import Call
 from .backends.http_upstream import HttpUpstream
+from .breaker import Breakers
 from .config import Config
-from .controls import Controls
-from .errors import ApiError, BadRequest, UpstreamError
-from .fetch import Call, fetch
+from .controls import Controls, Status
+from .errors import ApiError, BadRequest
+from .fetch import Fetcher, Persistence, Plan
 from .flight import Flight
-from .lookup import Hit, Keys, Lookup, keys_of
+from .lookup import Hit, Lookup, keys_of
 from .mock import MockUpstream
+from .partial import Partials
 from .passthrough import Passthrough, models_reply, passthrough
 from .reply import Note, Pending, Reply
 from .stats import Record, Stats
 from .storage import Storage
-from .types import ChatRequest, Target
+from .types import ChatRequest, Completion, Keys, Target
 
 logger = logging.getLogger("reflex")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One chat request, understood. `headers` are the client's, with lower-case names."""
+
+    request: ChatRequest
+    target: Target
+    keys: Keys
+    wishes: Controls
+    headers: Mapping[str, str] = field(repr=False)
+    record: Record
 
 
 class App:
@@ -52,23 +69,39 @@ class App:
         self.clock = clock
         self.stats = Stats()
         self.storage = Storage(config, clock)
-        self.upstream = MockUpstream(
-            HttpUpstream(
-                connect_timeout=config.connect_timeout,
-                ssl_context=ssl_context,
-                proxy=config.upstream_proxy or upstream_proxy,
-            ),
-            config.mock_delay,
+        self.lookup = Lookup(self.storage)
+        http = HttpUpstream(
+            connect_timeout=config.connect_timeout,
+            ssl_context=ssl_context,
+            proxy=config.upstream_proxy or upstream_proxy,
+        )
+        self.upstream = MockUpstream(http, config.mock_delay)
+        self.fetcher = Fetcher(
+            self.upstream,
+            Persistence(config.retries, config.resumptions),
+            Breakers(config.breaker_failures, config.breaker_reset),
+            Partials(config.partial_ttl),
+            self._stored,
+            self._stale,
         )
         self._flights: dict[bytes, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         await asyncio.to_thread(self.storage.open)
-        self.lookup = Lookup(self.storage.memory, self.storage.store)
 
-    async def stop(self) -> None:
-        """Open answers are cancelled; what is queued is written."""
+    async def stop(self, hurry: asyncio.Event | None = None) -> None:
+        """Open answers may finish for `shutdown_grace`, or until `hurry` is set; the queue is written."""
+        if self._tasks and self.config.shutdown_grace:
+            done = asyncio.ensure_future(asyncio.wait(list(self._tasks)))
+            waits: list[asyncio.Future[Any]] = [done]
+            if hurry is not None:
+                waits.append(asyncio.ensure_future(hurry.wait()))
+            await asyncio.wait(
+                waits, timeout=self.config.shutdown_grace, return_when=asyncio.FIRST_COMPLETED
+            )
+            for wait in waits:
+                wait.cancel()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -77,39 +110,52 @@ class App:
 
     # ------------------------------------------------------------------ a chat request
 
-    async def chat(
+    def prepare(
         self, raw: bytes, headers: Mapping[str, str], deployment: str | None = None
-    ) -> Reply | Pending | None:
-        """`headers` names are lower case. None: pass the request on as it is."""
+    ) -> Prepared | Reply | None:
+        """Everything that is known of a request before anything is looked up. Pure and quick.
+
+        `headers` names are lower case. None: pass the request on as it is.
+        """
         started = time.perf_counter()
         try:
             request = inbound.parse(raw, deployment)
             target = route.target(request.model, self.config, headers)
         except BadRequest as error:
-            return self._unreadable(error, headers)
-        except UpstreamError as error:
-            return Reply.of_error(error.error)
+            return self._unreadable(error)
         wishes = controls.parse(headers.get("cache-control"), headers.get("x-reflex-namespace"))
         keys = self._keys(request, target, headers, wishes)
         record = Record(target.provider.name, target.model, request.stream, started)
+        return Prepared(request, target, keys, wishes, headers, record)
+
+    def fast_hit(self, prepared: Prepared) -> Reply | None:
+        """An exact hit from memory: no disk, no embedding, no waiting."""
+        if not self.config.cache or not prepared.wishes.may_read:
+            return None
+        hit = self.lookup.in_memory(prepared.keys, prepared.wishes, self.clock())
+        return None if hit is None else self._hit(hit, prepared)
+
+    async def chat(self, prepared: Prepared) -> Reply | Pending:
+        """A whole reply for a hit or an error, a pending one for a miss."""
         outcome: Hit | str
         if not self.config.cache:
             outcome = "cache-off"
-        elif not wishes.may_read:
+        elif not prepared.wishes.may_read:
             outcome = "no-cache"
         else:
-            found = await self.lookup.find(keys, wishes, self.clock())
+            found = await self.lookup.find(prepared.keys, prepared.wishes, self.clock())
             outcome = found if isinstance(found, Hit) else found.detail
         if isinstance(outcome, Hit):
-            return self._hit(outcome, request, record)
-        if wishes.only_if_cached:
-            return self._not_cached(keys, outcome, record)
-        return self._miss(request, target, keys, wishes, outcome, headers, record)
+            return self._hit(outcome, prepared)
+        if prepared.wishes.only_if_cached:
+            return self._not_cached(prepared, outcome)
+        return self._miss(prepared, outcome)
 
-    def _unreadable(self, error: BadRequest, headers: Mapping[str, str]) -> Reply | None:
+    def _unreadable(self, error: BadRequest) -> Reply | None:
         """An OpenAI-compatible provider judges a body by itself."""
         provider = self.config.provider or "openai"
-        if self.config.providers[provider].codec == "openai-chat" and provider != "mock":
+        compatible = self.config.providers[provider].codec == "openai-chat" and provider != "mock"
+        if compatible and error.error.code != "model_not_found":
             return None
         return Reply.of_error(error.error)
 
@@ -129,88 +175,112 @@ class App:
         )
         return keys_of(request, target, tenant, namespace, self.config)
 
-    def _hit(self, hit: Hit, request: ChatRequest, record: Record) -> Reply:
+    def _hit(self, hit: Hit, prepared: Prepared) -> Reply:
+        request = prepared.request
         self.storage.touch(hit.entry)
-        self.stats.done(record, hit.status, 200, hit.detail, hit.completion.usage)
+        self.stats.done(prepared.record, hit.status, 200, hit.detail, hit.completion.usage)
         return Reply.of_hit(hit, request, inbound.uses_functions(request), self.clock())
 
-    def _not_cached(self, keys: Keys, detail: str, record: Record) -> Reply:
+    def _not_cached(self, prepared: Prepared, detail: str) -> Reply:
         error = controls.not_cached()
-        self.stats.done(record, "miss", error.status, detail)
-        note = controls.answer_headers("miss", key=keys.exact, detail=detail)
+        self.stats.done(prepared.record, "miss", error.status, detail)
+        note = controls.answer_headers("miss", key=prepared.keys.exact, detail=detail)
         return Reply.of_error(error, (("x-should-retry", "false"), *note))
 
     # ------------------------------------------------------------------ a miss
 
-    def _miss(
-        self,
-        request: ChatRequest,
-        target: Target,
-        keys: Keys,
-        wishes: Controls,
-        detail: str,
-        headers: Mapping[str, str],
-        record: Record,
-    ) -> Reply | Pending:
+    def _miss(self, prepared: Prepared, detail: str) -> Pending:
+        wishes, keys = prepared.wishes, prepared.keys
         shared = self.config.cache and wishes.may_join
         may_store = self.config.cache and wishes.may_store
         flight = self._flights.get(keys.exact) if shared else None
-        if flight is not None and not flight.done:
-            note = Note("coalesced", keys.exact, None, may_store)
-            return self._pending(flight, request, note, record)
-        flight = Flight()
-        flight.legacy_functions = inbound.uses_functions(request)
-        flight.details["x-reflex-provider"] = target.provider.name
-        call = Call(
-            request=request,
-            target=target,
-            codec=codecs.get(target.provider.codec),
-            forward=route.forwarded(headers, target),
-            first_byte_timeout=self.config.first_byte_timeout,
-            idle_timeout=self.config.idle_timeout,
-            new_id=_new_id,
-            now=self.clock,
-        )
-        status = "miss" if self.config.cache and wishes.may_read else "bypass"
-        note = Note(status, keys.exact, detail, may_store)
-        pending = self._pending(flight, request, note, record)
+        if flight is not None and flight.joinable:
+            return self._pending(flight, prepared, Note("coalesced", keys.exact, None, may_store))
+        finish = self.config.on_disconnect == "finish" and may_store
+        flight = Flight(None if finish else self.config.disconnect_grace if shared else 0)
+        flight.legacy_functions = inbound.uses_functions(prepared.request)
+        plan = Plan(self._calls(prepared, shared))
+        status: Status = "miss" if self.config.cache and wishes.may_read else "bypass"
+        if shared and self.config.resumptions:
+            plan.partial = self.fetcher.partials.take(keys.exact, self.clock())
+            status = "continued" if plan.partial else status
+        pending = self._pending(flight, prepared, Note(status, keys.exact, detail, may_store))
         if shared:
             self._flights[keys.exact] = flight
-        task = asyncio.create_task(self._run(flight, call, keys, may_store), name="reflex upstream")
+        task = asyncio.create_task(self._run(flight, plan, may_store), name="reflex upstream")
         flight.task = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return pending
 
-    def _pending(self, flight: Flight, request: ChatRequest, note: Note, record: Record) -> Pending:
-        def closed(status: int) -> None:
+    def _calls(self, prepared: Prepared, shared: bool) -> list[Call]:
+        """The target itself, then the configured fallbacks."""
+        config, request, target = self.config, prepared.request, prepared.target
+        targets = [target]
+        for name, model in config.fallbacks:
+            if name in ("*", request.model):
+                other = route.target(model, config, prepared.headers)
+                if (other.provider, other.model) != (target.provider, target.model):
+                    targets.append(other)
+        return [
+            Call(
+                request=request,
+                target=each,
+                codec=codecs.get(each.provider.codec),
+                keys=self._keys(request, each, prepared.headers, prepared.wishes),
+                forward=route.forwarded(prepared.headers, each),
+                first_byte_timeout=config.first_byte_timeout,
+                idle_timeout=config.idle_timeout,
+                new_id=_new_id,
+                now=self.clock,
+                may_share=shared,
+                stream_upstream=shared and config.stream_upstream and _can_stream(request),
+            )
+            for each in targets
+        ]
+
+    def _pending(self, flight: Flight, prepared: Prepared, note: Note) -> Pending:
+        def closed(status: Status, code: int) -> None:
             usage = flight.exchange.completion().usage if flight.exchange else None
-            self.stats.done(record, note.status, status, note.detail, usage)
+            self.stats.done(prepared.record, status, code, note.detail, usage)
 
-        return Pending(flight, request, note, self.config.keepalive, closed)
+        return Pending(flight, prepared.request, note, self.config.keepalive, closed)
 
-    async def _run(self, flight: Flight, call: Call, keys: Keys, may_store: bool) -> None:
-        self.stats.upstream_calls += 1
+    async def _run(self, flight: Flight, plan: Plan, may_store: bool) -> None:
         try:
-            try:
-                route.require_key(call.target)
-            except UpstreamError as error:
-                flight.fail(error.error)
+            await self.fetcher.run(flight, plan)
+            completion = flight.completion()
+            if completion is None or plan.answered is None or plan.from_store or not may_store:
                 return
-            await fetch(flight, call, self.upstream)
-            if may_store and (completion := flight.completion()) is not None:
-                decision = policy.storable(completion, self.config.max_answer)
-                if decision.stored:
-                    self.storage.put(call.target, keys, completion, decision.exact_only)
-                else:
-                    self.stats.not_stored[decision.reason or "unknown"] += 1
+            decision = policy.storable(completion, self.config.max_answer)
+            if decision.stored:
+                call = plan.answered
+                self.storage.put(call.target, call.keys, completion, decision.exact_only)
+            else:
+                self.stats.not_stored[decision.reason or "unknown"] += 1
         except asyncio.CancelledError:
             self.stats.cancelled += 1
         except Exception:
             logger.exception("reflex: the upstream call failed")
         finally:
-            if self._flights.get(keys.exact) is flight:
-                del self._flights[keys.exact]
+            exact = plan.calls[0].keys.exact
+            if self._flights.get(exact) is flight:
+                del self._flights[exact]
+
+    async def _stored(self, call: Call) -> Completion | None:
+        """What is stored under a fallback's own key."""
+        if not self.config.cache or not call.may_share:
+            return None
+        found = await self.lookup.exact(call.keys, self.clock())
+        return found.completion if found else None
+
+    async def _stale(self, call: Call) -> Completion | None:
+        """An answer past its TTL, but not by more than `stale_if_error`."""
+        grace = self.config.stale_if_error
+        if not (grace and self.config.cache and call.may_share):
+            return None
+        found = await self.lookup.exact(call.keys, self.clock() - grace)
+        return found.completion if found else None
 
     # ------------------------------------------------------------------ everything else
 
@@ -253,3 +323,8 @@ class App:
 
 def _new_id() -> str:
     return f"chatcmpl-{uuid.uuid4().hex}"
+
+
+def _can_stream(request: ChatRequest) -> bool:
+    """Spoken answers have another format when streamed."""
+    return not request.body.get("audio")

@@ -43,6 +43,19 @@ class Config:
     first_byte_timeout: float
     idle_timeout: float
     keepalive: float
+    stream_upstream: bool
+    on_disconnect: str
+    disconnect_grace: float
+    retries: int
+    resumptions: int
+    partial_ttl: float
+    fallbacks: tuple[tuple[str, str], ...]
+    """(model name or "*", what to ask)."""
+    breaker_failures: int
+    breaker_reset: float
+    stale_if_error: float
+    shutdown_grace: float
+    fast_hits: str
     upstream_proxy: str
     mock_provider: bool
     mock_delay: float
@@ -67,6 +80,7 @@ def build(values: Mapping[str, Any], environ: Mapping[str, str] | None = None) -
         found[option.name] = _find(option, values, environ, file)
     providers = _providers(rows)
     found["models"] = _model_map(found["models"])
+    found["fallbacks"] = _fallbacks(found["fallbacks"])
     found["shared_namespaces"] = frozenset(found["shared_namespaces"])
     found["hosts"] = tuple(host.lower().rstrip(".") for host in found["hosts"])
     found["storage_path"] = _folder(found["storage_path"])
@@ -133,6 +147,19 @@ def _model_map(items: tuple[str, ...]) -> dict[str, str]:
     return out
 
 
+def _fallbacks(items: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    out: list[tuple[str, str]] = []
+    for item in items:
+        name, equals, target = item.partition("=")
+        name, target = (name.strip(), target.strip()) if equals else ("*", item.strip())
+        if not name or not all(target.partition("::")):
+            raise ConfigError(
+                f"reflex_fallbacks={item}: must be PROVIDER::MODEL or NAME=PROVIDER::MODEL."
+            )
+        out.append((name, target))
+    return tuple(out)
+
+
 def _folder(path: str) -> Path:
     if path:
         return Path(path).expanduser()
@@ -144,10 +171,12 @@ def _check(found: dict[str, Any], providers: Mapping[str, Provider]) -> None:
     if name and name not in providers:
         known = ", ".join(sorted(providers))
         raise ConfigError(f"reflex_provider={name}: must be one of {known}.")
-    for target in found["models"].values():
+    named = [("reflex_models", target) for target in found["models"].values()]
+    named += [("reflex_fallbacks", target) for _, target in found["fallbacks"]]
+    for option, target in named:
         prefix, separator, _ = target.partition("::")
         if separator and prefix not in providers:
-            raise ConfigError(f"reflex_models={target}: unknown provider {prefix!r}.")
+            raise ConfigError(f"{option}={target}: unknown provider {prefix!r}.")
     for option in ("upstream", "upstream_proxy"):
         value = found[option]
         if value and (

@@ -1,6 +1,7 @@
-"""One upstream answer in progress: bytes -> events, and the Completion they fold into.
+"""One answer in progress: bytes -> events, and the Completion they fold into.
 
-Pure: ids and clock come in as arguments.
+Pure: ids and clock come in as arguments. An answer may be continued by a second upstream call: see
+`resume`.
 """
 
 from __future__ import annotations
@@ -9,31 +10,49 @@ from collections.abc import Sequence
 
 from .codecs.base import Decoder
 from .errors import ApiError
-from .fold import Folder
-from .types import Completion, ErrorEvent, Event, Ping, Start, UsageEvent
+from .fold import Folder, add_usage
+from .types import (
+    Choice,
+    Completion,
+    ErrorEvent,
+    Event,
+    Finish,
+    Json,
+    Ping,
+    Start,
+    TextDelta,
+    UsageEvent,
+)
+
+_NO_CONTENT = (Start, Ping, UsageEvent)
 
 
 class Exchange:
-    """Never raises. After an ErrorEvent nothing comes any more."""
+    """Never raises. Errors end up in `error` and not among the events; after one nothing comes."""
 
-    def __init__(self, decoder: Decoder, id: str, created: int, model: str) -> None:
-        self._decoder = decoder
+    def __init__(self, id: str, created: int, model: str) -> None:
         self._folder = Folder(id, created, model)
+        self._decoder: Decoder | None = None
+        self._usage_before: Json | None = None
+        self._seam = ""
+        self._known = False
+        self.error: ApiError | None = None
         self.content_seen = False
         """True once there is something to show; id and model are fixed then."""
-
-    @property
-    def error(self) -> ApiError | None:
-        return self._folder.error
 
     @property
     def identity(self) -> tuple[str, int, str]:
         """(id, created, model) as the client is shown them."""
         return self._folder.id, self._folder.created, self._folder.model
 
+    def attach(self, decoder: Decoder) -> None:
+        """The provider begins to answer. Call it again, after `resume`, for a continuation."""
+        self._decoder = decoder
+        self.error = None
+
     def feed(self, data: bytes) -> list[Event]:
         """Events completed by `data`."""
-        if self._folder.error is not None:
+        if self.error is not None or self._decoder is None:
             return []
         try:
             events = self._decoder.feed(data)
@@ -43,44 +62,91 @@ class Exchange:
 
     def finish(self) -> list[Event]:
         """Events that only the end of the body completes."""
-        if self._folder.error is not None:
+        if self.error is not None or self._decoder is None:
             return []
         try:
             events = self._decoder.finish()
         except Exception as error:
             events = [_broken(error)]
         events = self.take(events)
-        if self._folder.error is None and not self._folder.completion().complete:
-            events += self.take([_cut()])
+        self.check_complete()
         return events
 
-    def abort(self, error: ApiError) -> list[Event]:
-        """The transport failed: the last event there is."""
-        if self._folder.error is not None:
-            return []
-        return self.take([ErrorEvent(error)])
+    def check_complete(self) -> None:
+        """An answer that ends without a finish reason is an error."""
+        if self.error is None and not self.completion().complete:
+            self.error = ApiError(
+                502, "The provider's answer ended too early.", code="upstream_closed"
+            )
+
+    def take(self, events: Sequence[Event]) -> list[Event]:
+        """Fold decoded events; returns those a reader may see, up to the first error."""
+        out: list[Event] = []
+        for event in events:
+            if isinstance(event, ErrorEvent):
+                self.error = event.error
+                break
+            event = self._joined(event)
+            if event is None:
+                continue
+            try:
+                self._folder.feed(event)
+            except (KeyError, TypeError, AttributeError) as error:
+                self.error = _broken(error).error
+                break
+            self.content_seen = self.content_seen or not isinstance(event, _NO_CONTENT)
+            out.append(event)
+        return out
 
     def completion(self) -> Completion:
         """What has been folded so far."""
         return self._folder.completion()
 
-    def take(self, events: Sequence[Event]) -> list[Event]:
-        """Fold events that were decoded elsewhere; returns them up to the first error."""
-        out: list[Event] = []
-        for event in events:
-            if isinstance(event, Start) and not self.content_seen:
+    # ------------------------------------------------------------------ continuing
+
+    def resumable_text(self) -> str | None:
+        """The text so far, when another call could go on exactly there; else None.
+
+        Only plain text of one choice can be: no tool calls, reasoning, refusal or logprobs.
+        """
+        completion = self.completion()
+        if len(completion.choices) != 1:
+            return None
+        choice = completion.choices[0]
+        plain = Choice(index=0, content=choice.content)
+        return choice.content if choice == plain and (choice.content or "").strip() else None
+
+    def resume(self, text: str) -> None:
+        """The next decoder continues `text`, which is what was sent without white space at its end.
+
+        Its events join on without a seam: a white space that both have is dropped once, the usage of
+        both calls adds up.
+        """
+        whole = self.resumable_text() or ""
+        self._seam = whole[len(text) :]
+        self._usage_before = self._folder.usage
+        self._known = True
+
+    def _joined(self, event: Event) -> Event | None:
+        if isinstance(event, Start):
+            if not self.content_seen and not self._known:
                 self._identify(event)
-            elif not isinstance(event, Start | Ping | UsageEvent | ErrorEvent):
-                self.content_seen = True
-            try:
-                self._folder.feed(event)
-            except (KeyError, TypeError, AttributeError) as error:
-                event = _broken(error)
-                self._folder.feed(event)
-            out.append(event)
-            if isinstance(event, ErrorEvent):
-                break
-        return out
+            return None if self._known else event
+        if isinstance(event, UsageEvent) and self._usage_before is not None:
+            return UsageEvent(add_usage(self._usage_before, event.usage))
+        if self._seam and isinstance(event, TextDelta):
+            return self._across_seam(event)
+        if isinstance(event, Finish):
+            self._seam = ""
+        return event
+
+    def _across_seam(self, event: TextDelta) -> Event | None:
+        text = event.text
+        while self._seam and text and text[0] == self._seam[0]:
+            text, self._seam = text[1:], self._seam[1:]
+        if text:
+            self._seam = ""
+        return TextDelta(text, event.choice, event.logprobs) if text else None
 
     def _identify(self, start: Start) -> None:
         self._folder.id = start.id or self._folder.id
@@ -91,9 +157,3 @@ class Exchange:
 def _broken(error: Exception) -> ErrorEvent:
     message = f"The provider's answer could not be understood ({type(error).__name__})."
     return ErrorEvent(ApiError(502, message, code="bad_upstream_answer"))
-
-
-def _cut() -> ErrorEvent:
-    return ErrorEvent(
-        ApiError(502, "The provider's answer ended too early.", code="upstream_closed")
-    )

@@ -1,134 +1,250 @@
-"""A miss: one request to the provider, its answer published to a flight as it arrives."""
+"""A miss: who is asked, how often, and what happens when that fails.
+
+run        the primary target, then the fallbacks, until one answers; else a stale answer; else the error
+_answer    one target: retries before the first content, resumptions after it
+attempt    one request (attempt.py)
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
-from .codecs.base import Codec
+from .attempt import Call, attempt, refuses_streams, streamed
+from .breaker import Breakers
 from .errors import ApiError, BadRequest, UpstreamError
 from .exchange import Exchange
 from .flight import Flight
-from .types import ChatRequest, ProviderRequest, Target
+from .partial import Partial, Partials, continues, continuing
+from .render import events_of
+from .types import Completion, TextDelta, UsageEvent
+from .upstream import Upstream
 
+logger = logging.getLogger("reflex")
 
-class Answer(Protocol):
-    """A provider's answer whose headers are in. `headers` names are lower case."""
-
-    status: int
-
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-
-    async def read_chunk(self) -> bytes:
-        """The next bytes, b"" at the end. Raises UpstreamError."""
-        ...
-
-    async def read_all(self) -> bytes: ...
-
-    def close(self) -> None: ...
-
-
-class Upstream(Protocol):
-    """The way to providers."""
-
-    async def open(self, request: ProviderRequest, first_byte_timeout: float) -> Answer:
-        """Raises UpstreamError."""
-        ...
-
-    async def close(self) -> None: ...
+_RETRYABLE = frozenset([408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529])
+_LONGEST_WAIT = 30.0
+"""A provider that asks for a longer pause (seconds) is not tried again: the client is told."""
+_FIRST_PAUSE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """Everything one upstream call needs."""
+class Persistence:
+    """How hard one answer is tried for."""
 
-    request: ChatRequest
-    target: Target
-    codec: Codec
-    forward: tuple[tuple[str, str], ...] = field(repr=False)
-    """Client headers the provider should see."""
-    first_byte_timeout: float
-    idle_timeout: float
-    new_id: Callable[[], str]
-    now: Callable[[], float]
+    retries: int
+    """Before the first content, when several clients wait; a single client does its own."""
+    resumptions: int
+    """After content, where the provider can continue. 0 turns it off, for partials too."""
 
 
-async def fetch(flight: Flight, call: Call, upstream: Upstream) -> None:
-    """Fill `flight` and end it, whatever happens. Cancelling it closes the connection."""
-    try:
-        sent = call.codec.encode(call.request, call.target)
-        if sent.dropped:
-            flight.details["x-reflex-dropped"] = ", ".join(sent.dropped)
-        answer = await upstream.open(_with_headers(sent, call.forward), call.first_byte_timeout)
+@dataclass(slots=True)
+class Plan:
+    """One answer to get: the calls in order of preference, and what is known already."""
+
+    calls: Sequence[Call]
+    partial: Partial | None = None
+    answered: Call | None = None
+    """Set by `run`: the call whose target answered; its keys are those to store under."""
+    from_store: bool = False
+    """The answer was a stored one of a fallback, or a stale one: nothing to store."""
+
+
+Stored = Callable[[Call], Awaitable[Completion | None]]
+
+
+class Fetcher:
+    """Fills flights. `stored` looks up a fallback's own stored answer, `stale` an expired one."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        persistence: Persistence,
+        breakers: Breakers,
+        partials: Partials,
+        stored: Stored,
+        stale: Stored,
+    ) -> None:
+        self._upstream = upstream
+        self._persistence = persistence
+        self._breakers = breakers
+        self.partials = partials
+        self._stored = stored
+        self._stale = stale
+        self._no_stream: set[tuple[str, str]] = set()
+        self.calls = self.retried = self.resumed = self.fell_back = 0
+        """Counts since the start."""
+
+    async def run(self, flight: Flight, plan: Plan) -> None:
+        """Fill `flight` and end it, whatever happens. Cancelling it closes the connection."""
         try:
-            await _receive(flight, call, answer)
+            await self._first_that_answers(flight, plan)
+        except (BadRequest, UpstreamError) as error:
+            self._keep_partial(flight, plan)
+            flight.fail(error.error)
+        except asyncio.CancelledError:
+            self._keep_partial(flight, plan)
+            flight.fail(ApiError(499, "Nobody waits for this answer any more."))
+            raise
+        except ImportError as error:
+            flight.fail(ApiError(501, f"This provider needs an extra package: {error}."))
+        except Exception as error:
+            message = f"Reflex failed while asking the provider ({type(error).__name__})."
+            flight.fail(ApiError(500, message, code="reflex_internal"))
+            raise
         finally:
-            answer.close()
-    except (BadRequest, UpstreamError) as error:
-        flight.fail(error.error)
-    except asyncio.CancelledError:
-        flight.fail(ApiError(499, "Nobody waits for this answer any more."))
-        raise
-    except ImportError as error:
-        flight.fail(ApiError(501, f"This provider needs an extra package: {error}."))
-    except Exception as error:
-        message = f"Reflex failed while asking the provider ({type(error).__name__})."
-        flight.fail(ApiError(500, message, code="reflex_internal"))
-        raise
-    finally:
-        flight.end()
+            flight.end()
 
-
-def _with_headers(sent: ProviderRequest, more: tuple[tuple[str, str], ...]) -> ProviderRequest:
-    have = {name.lower() for name, _ in sent.headers}
-    headers = sent.headers + tuple((n, v) for n, v in more if n.lower() not in have)
-    return ProviderRequest(sent.method, sent.url, headers, sent.body, sent.dropped)
-
-
-async def _receive(flight: Flight, call: Call, answer: Answer) -> None:
-    if answer.status >= 300:
-        body = await _guarded(answer.read_all(), call.idle_timeout)
-        headers = dict(answer.headers)
-        flight.fail(call.codec.decode_error(max(answer.status, 400), headers, body))
-        return
-    decoder = call.codec.decoder(call.request, call.target)
-    exchange = Exchange(decoder, call.new_id(), int(call.now()), call.target.model)
-    flight.exchange = exchange
-    if call.request.stream:
-        await _receive_stream(flight, exchange, answer, call.idle_timeout)
-    else:
-        body = await _guarded(answer.read_all(), call.idle_timeout)
-        flight.publish(exchange.take(call.codec.decode_json(call.request, call.target, body)))
-
-
-async def _guarded[T](read: Awaitable[T], seconds: float) -> T:
-    try:
-        async with asyncio.timeout(seconds):
-            return await read
-    except TimeoutError:
-        raise UpstreamError(_silent(seconds)) from None
-
-
-async def _receive_stream(
-    flight: Flight, exchange: Exchange, answer: Answer, idle_timeout: float
-) -> None:
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(idle_timeout) as idle:
-            while chunk := await answer.read_chunk():
-                flight.publish(exchange.feed(chunk))
-                if exchange.error is not None:
+    async def _first_that_answers(self, flight: Flight, plan: Plan) -> None:
+        last: UpstreamError | None = None
+        for position, call in enumerate(plan.calls):
+            name = call.target.provider.name
+            is_last = position + 1 == len(plan.calls)
+            if not is_last and not self._breakers.allows(name, call.now()):
+                last = last or UpstreamError(_passed_over(name))
+                continue
+            try:
+                if position and (completion := await self._stored(call)) is not None:
+                    self._serve(flight, plan, call, completion)
                     return
-                idle.reschedule(loop.time() + idle_timeout)
-        flight.publish(exchange.finish())
-    except UpstreamError as error:
-        flight.publish(exchange.abort(error.error))
-    except TimeoutError:
-        flight.publish(exchange.abort(_silent(idle_timeout)))
+                await self._answer(flight, call, plan.partial if position == 0 else None)
+                plan.answered = call
+                return
+            except BadRequest:
+                if position == 0:
+                    raise
+            except UpstreamError as error:
+                if _content_seen(flight) or not worth_another_try(error.error):
+                    raise
+                last = error
+                self.fell_back += not is_last
+        first = plan.calls[0]
+        if (completion := await self._stale(first)) is not None:
+            flight.status = "stale"
+            self._serve(flight, plan, first, completion)
+            return
+        raise last or UpstreamError(ApiError(502, "No provider could be asked."))
+
+    def _serve(self, flight: Flight, plan: Plan, call: Call, completion: Completion) -> None:
+        """Answer with what was stored earlier."""
+        exchange = Exchange(completion.id, completion.created, completion.model)
+        flight.exchange = exchange
+        flight.details["x-reflex-provider"] = call.target.provider.name
+        flight.details["x-reflex-model"] = call.target.model
+        flight.publish(exchange.take(list(events_of(completion))))
+        plan.answered, plan.from_store = call, True
+
+    # ------------------------------------------------------------------ one target
+
+    async def _answer(self, flight: Flight, call: Call, partial: Partial | None) -> None:
+        name, original = call.target.provider.name, call
+        call = self._as_stream(call)
+        if partial is not None:
+            call = _begin_with(flight, call, partial)
+        retries = resumptions = 0
+        while True:
+            try:
+                self.calls += 1
+                await attempt(flight, call, self._upstream)
+            except UpstreamError as error:
+                if self._streams_in_vain(original, call, flight, error.error):
+                    call = original
+                    continue
+                if worth_another_try(error.error):
+                    self._breakers.failed(name, call.now())
+                if not _content_seen(flight):
+                    if not await self._pause(flight, error.error, retries):
+                        raise
+                    retries += 1
+                    continue
+                text = self._rest_from(flight, original, error.error)
+                if text is None or resumptions >= self._persistence.resumptions:
+                    raise
+                resumptions += 1
+                self.resumed += 1
+                call = _go_on(flight, self._as_stream(original), text)
+                await asyncio.sleep(_FIRST_PAUSE * (resumptions - 1))
+            else:
+                self._breakers.succeeded(name)
+                return
+
+    def _as_stream(self, call: Call) -> Call:
+        """Also for a JSON reader: streaming readers may join, and a cut answer can be continued."""
+        target = (call.target.provider.name, call.target.model)
+        if call.request.stream or not call.stream_upstream or target in self._no_stream:
+            return call
+        return replace(call, request=streamed(call.request))
+
+    def _streams_in_vain(self, original: Call, call: Call, flight: Flight, error: ApiError) -> bool:
+        """The provider will not stream what was asked as JSON: remember that, ask for JSON."""
+        if original.request.stream or not call.request.stream or _content_seen(flight):
+            return False
+        if not refuses_streams(error):
+            return False
+        self._no_stream.add((call.target.provider.name, call.target.model))
+        return True
+
+    async def _pause(self, flight: Flight, error: ApiError, retries: int) -> bool:
+        """Wait before another try for all who wait. False when there shall be none."""
+        if flight.readers < 2 or retries >= self._persistence.retries:
+            return False
+        wait = _FIRST_PAUSE * 2**retries if error.retry_after is None else error.retry_after
+        if not worth_another_try(error) or wait > _LONGEST_WAIT:
+            return False
+        self.retried += 1
+        await asyncio.sleep(wait)
+        return True
+
+    # ------------------------------------------------------------------ broken answers
+
+    def _rest_from(self, flight: Flight, call: Call, error: ApiError) -> str | None:
+        """The text that the provider can be asked to continue."""
+        if not worth_another_try(error) or flight.exchange is None:
+            return None
+        if not continues(call.request, call.target):
+            return None
+        text = flight.exchange.resumable_text()
+        return text.rstrip() if text else None
+
+    def _keep_partial(self, flight: Flight, plan: Plan) -> None:
+        exchange, call = flight.exchange, plan.calls[0]
+        if exchange is None or not self._persistence.resumptions:
+            return
+        if not call.may_share or not continues(call.request, call.target):
+            return
+        if flight.details.get("x-reflex-provider") != call.target.provider.name:
+            return
+        if text := exchange.resumable_text():
+            usage = exchange.completion().usage
+            self.partials.put(call.keys.exact, text, usage, exchange.identity, call.now())
 
 
-def _silent(seconds: float) -> ApiError:
-    return ApiError(504, f"The provider was silent for {seconds:g} s.", code="upstream_timeout")
+def worth_another_try(error: ApiError) -> bool:
+    """True when the same request may succeed later, or elsewhere."""
+    return error.status in _RETRYABLE or error.status >= 500
+
+
+def _content_seen(flight: Flight) -> bool:
+    return flight.exchange is not None and flight.exchange.content_seen
+
+
+def _begin_with(flight: Flight, call: Call, partial: Partial) -> Call:
+    """Readers get the kept text at once; the provider is asked for the rest."""
+    exchange = Exchange(partial.id, partial.created, partial.model)
+    flight.exchange = exchange
+    events = [UsageEvent(partial.usage)] if partial.usage else []
+    flight.publish(exchange.take([*events, TextDelta(partial.text)]))
+    return _go_on(flight, call, partial.text.rstrip())
+
+
+def _go_on(flight: Flight, call: Call, text: str) -> Call:
+    assert flight.exchange is not None
+    flight.exchange.resume(text)
+    return replace(call, request=continuing(call.request, call.target, text))
+
+
+def _passed_over(name: str) -> ApiError:
+    message = f"Provider '{name}' has failed several times and is passed over for a while."
+    return ApiError(503, message, code="circuit_open")

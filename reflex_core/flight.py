@@ -1,7 +1,8 @@
 """Answers in flight: one upstream answer, any number of readers.
 
 The flight keeps the events so far; each reader walks them at its own pace and renders them in
-its own form, so a slow reader costs nothing but its own position. Runs on the event loop.
+its own form, so a slow reader costs the others nothing. The upstream call belongs to no reader. Runs
+on the event loop.
 """
 
 from __future__ import annotations
@@ -10,57 +11,91 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from . import sse
+from .controls import Status
 from .errors import ApiError
 from .exchange import Exchange
 from .render import ChunkRenderer, completion_json
-from .types import Completion, ErrorEvent, Event
+from .types import Completion, ErrorEvent, Event, TextDelta, ToolCallDelta
+
+MAX_LOG = 64 * 2**20
+"""Bytes of events that are kept for readers; those that lag behind further are ended."""
+
+_EVENT_BYTES = 200
+"""Rough size of an event beside its text."""
 
 
 class Flight:
-    """The shared side of one upstream answer. `exchange` is set when the provider starts to answer."""
+    """The shared side of one upstream answer. `exchange` is set when the provider starts to answer.
 
-    def __init__(self) -> None:
-        self.events: list[Event] = []
+    `grace` is how long (seconds) the upstream call goes on after the last reader left; None lets it
+    finish.
+    """
+
+    def __init__(self, grace: float | None = 0, max_log: int = MAX_LOG) -> None:
         self.exchange: Exchange | None = None
         self.failure: ApiError | None = None
         """Set when it failed before any content: readers answer with this status."""
         self.done = False
         self.legacy_functions = False
         """The client used `functions`, so it is answered with `function_call`."""
+        self.status: Status | None = None
+        """What X-Reflex-Status says instead of what each reader would."""
         self.details: dict[str, str] = {}
         """Answer headers that only the upstream call knows."""
         self.task: asyncio.Task[None] | None = None
+        self._grace = grace
+        self._leaving: asyncio.TimerHandle | None = None
         self._readers: set[Reader] = set()
+        self._log: list[Event] = []
+        self._dropped = 0
+        self._bytes = 0
+        self._max_log = max_log
 
     @property
     def readers(self) -> int:
         return len(self._readers)
 
     @property
+    def joinable(self) -> bool:
+        """True while a new reader would see the whole answer."""
+        return not self.done and self._dropped == 0
+
+    @property
     def started(self) -> bool:
         """True when readers may answer 200: content has arrived, or the answer has ended."""
         return self.done or (self.exchange is not None and self.exchange.content_seen)
 
+    @property
+    def error(self) -> ApiError | None:
+        """Why it failed, before or after the first content."""
+        return self.failure or (self.exchange.error if self.exchange else None)
+
     def completion(self) -> Completion | None:
         """The whole answer, None while it is not complete or when it failed."""
-        if not self.done or self.exchange is None or self.exchange.error is not None:
+        if not self.done or self.exchange is None or self.error is not None:
             return None
         completion = self.exchange.completion()
         return completion if completion.complete else None
 
+    # ------------------------------------------------------------------ the upstream side
+
     def publish(self, events: list[Event]) -> None:
-        """Hand events to all readers. An error before any content fails the flight as a whole."""
+        """Hand events to all readers."""
         if not events:
             return
-        last = events[-1]
-        if isinstance(last, ErrorEvent) and not (self.exchange and self.exchange.content_seen):
-            self.failure = last.error
-        self.events.extend(events)
+        self._log.extend(events)
+        self._bytes += sum(map(_size, events))
+        if self._bytes > self._max_log:
+            self._trim()
         self._wake()
 
     def fail(self, error: ApiError) -> None:
-        """The call failed before the provider answered."""
-        self.failure = error
+        """The answer failed: with its own status before any content, else as the last event."""
+        if self.exchange is not None and self.exchange.content_seen:
+            self.exchange.error = error
+            self.publish([ErrorEvent(error)])
+        else:
+            self.failure = error
         self.end()
 
     def end(self) -> None:
@@ -72,17 +107,49 @@ class Flight:
         for reader in self._readers:
             reader.wake.set()
 
+    def _trim(self) -> None:
+        """Forget the older half; readers that have not seen it cannot go on."""
+        count = len(self._log) // 2
+        self._bytes -= sum(map(_size, self._log[:count]))
+        del self._log[:count]
+        self._dropped += count
+
+    # ------------------------------------------------------------------ the readers' side
+
     def join(self) -> Reader:
         """A new reader. It must be closed."""
         reader = Reader(self)
         self._readers.add(reader)
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
         return reader
 
     def leave(self, reader: Reader) -> None:
-        """When the last reader leaves an unfinished answer, the upstream call is cancelled."""
+        """When the last reader leaves an unfinished answer, the upstream call has its grace time."""
         self._readers.discard(reader)
-        if not self._readers and not self.done and self.task is not None:
+        if self._readers or self.done or self._grace is None:
+            return
+        loop = asyncio.get_running_loop()
+        self._leaving = loop.call_later(self._grace, self._cancel)
+
+    def _cancel(self) -> None:
+        if not self._readers and self.task is not None:
             self.task.cancel()
+
+    def since(self, at: int) -> list[Event] | None:
+        """Events from position `at` on; None when they are no longer kept."""
+        return None if at < self._dropped else self._log[at - self._dropped :]
+
+
+def _size(event: Event) -> int:
+    match event:
+        case TextDelta():
+            return _EVENT_BYTES + len(event.text)
+        case ToolCallDelta():
+            return _EVENT_BYTES + len(event.arguments)
+        case _:
+            return _EVENT_BYTES
 
 
 class Reader:
@@ -125,10 +192,7 @@ class Reader:
         completion = flight.completion()
         if completion is not None:
             return 200, completion_json(completion, flight.legacy_functions), None
-        error = flight.failure
-        if error is None and flight.exchange is not None:
-            error = flight.exchange.error
-        error = error or ApiError(502, "The provider's answer was incomplete.")
+        error = flight.error or ApiError(502, "The provider's answer was incomplete.")
         return error.status, error.to_json(), error
 
     async def stream(self, include_usage: bool, keepalive: float) -> AsyncIterator[bytes]:
@@ -138,9 +202,14 @@ class Reader:
         yield sse.comment("reflex")
         while True:
             if renderer is None and flight.started and flight.exchange is not None:
-                renderer = ChunkRenderer(*flight.exchange.identity, include_usage)
-            if renderer is not None and at < len(flight.events):
-                fresh = flight.events[at:]
+                renderer = ChunkRenderer(
+                    *flight.exchange.identity, include_usage, flight.legacy_functions
+                )
+            fresh = flight.since(at) if renderer is not None else []
+            if fresh is None:
+                yield sse.encode(_too_slow().to_json())
+                return
+            if fresh and renderer is not None:
                 at += len(fresh)
                 if data := b"".join(map(renderer.feed, fresh)):
                     yield data
@@ -148,7 +217,12 @@ class Reader:
                 break
             elif not await self._wait(keepalive):
                 yield sse.comment("keep-alive")
-        if flight.failure is not None and renderer is None:
-            yield sse.encode(flight.failure.to_json())
-        elif renderer is not None:
+        if renderer is not None:
             yield renderer.finish()
+        elif flight.failure is not None:
+            yield sse.encode(flight.failure.to_json())
+
+
+def _too_slow() -> ApiError:
+    message = "This client reads too slowly: the answer ran too far ahead of it."
+    return ApiError(503, message, code="reader_too_slow")

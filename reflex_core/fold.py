@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from .errors import ApiError
 from .types import (
@@ -150,3 +150,17 @@ def _freeze(index: int, choice: _Choice) -> Choice:
         finish_reason=choice.finish_reason,
         extra=choice.extra,
     )
+
+
+def add_usage(first: Json, second: Json) -> Json:
+    """The tokens of two calls for one answer, added up field by field."""
+    total = dict(first)
+    for name, value in second.items():
+        old = total.get(name)
+        if isinstance(old, dict) and isinstance(value, dict):
+            total[name] = add_usage(cast(Json, old), cast(Json, value))
+        elif isinstance(old, int | float) and isinstance(value, int | float):
+            total[name] = old + value
+        else:
+            total[name] = value
+    return total

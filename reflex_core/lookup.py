@@ -6,29 +6,15 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from . import codec_store, key
+from . import codec_store, controls, key
 from .config import Config
 from .controls import Controls, Status
 from .errors import BackendError
-from .memory import MemoryTier
-from .ports import Entry, Store
-from .types import ChatRequest, Completion, Target
+from .ports import Entry
+from .storage import Storage
+from .types import ChatRequest, Completion, Keys, Target
 
 logger = logging.getLogger("reflex")
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """What one request is known by."""
-
-    tenant: bytes
-    exact: bytes
-    scope: bytes
-    text: str | None
-    """What the semantic tier may compare; None keeps the request to the exact tier."""
-    exact_only: str | None
-    """Why `text` is None."""
-    namespace: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,41 +51,39 @@ def keys_of(
 class Lookup:
     """Asks the tiers in turn. A tier that breaks is a miss with the reason, never an error."""
 
-    def __init__(self, memory: MemoryTier, store: Store | None) -> None:
-        self._memory = memory
-        self._store = store
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
 
-    def in_memory(self, keys: Keys, controls: Controls, now: float) -> Hit | None:
+    def in_memory(self, keys: Keys, wishes: Controls, now: float) -> Hit | None:
         """The exact tier's memory: no disk, no embedding, no waiting."""
-        found = self._memory.get(keys.exact, now)
+        found = self._storage.memory.get(keys.exact, now)
         if found is None or found.entry.tenant != keys.tenant:
             return None
-        if not controls.accepts(now - found.entry.created):
+        if not wishes.accepts(now - found.entry.created):
             return None
         return Hit("hit-l1-exact", found.entry, found.completion)
 
-    async def find(self, keys: Keys, controls: Controls, now: float) -> Hit | Miss:
-        """Off the hot path: the store, then the semantic tier."""
-        if hit := self.in_memory(keys, controls, now):
-            return hit
-        detail = "no-entry"
-        if self._store is None:
-            detail = "store-unavailable"
-        else:
-            try:
-                if hit := await asyncio.to_thread(self._stored, self._store, keys, controls, now):
-                    return hit
-            except BackendError as error:
-                logger.warning("reflex: store: %s", error)
-                detail = "store-failed"
-        return Miss(detail)
+    async def find(self, keys: Keys, wishes: Controls, now: float) -> Hit | Miss:
+        """All tiers."""
+        detail = keys.exact_only or "no-entry"
+        try:
+            if hit := await self.exact(keys, now, wishes):
+                return hit
+        except BackendError as error:
+            logger.debug("reflex: store: %s", error)  # the store itself has warned once
+            detail = "store-failed"
+        return Miss("store-unavailable" if self._storage.store is None else detail)
 
-    def _stored(self, store: Store, keys: Keys, controls: Controls, now: float) -> Hit | None:
-        entry = store.get(keys.exact, now)
-        if entry is None or entry.tenant != keys.tenant:
+    async def exact(self, keys: Keys, now: float, wishes: Controls = controls.NONE) -> Hit | None:
+        """Memory, then the store. Raises BackendError."""
+        if hit := self.in_memory(keys, wishes, now):
+            return hit
+        store = self._storage.store
+        if store is None:
             return None
-        if not controls.accepts(now - entry.created):
+        entry = await asyncio.to_thread(store.get, keys.exact, now)
+        if entry is None or entry.tenant != keys.tenant or not wishes.accepts(now - entry.created):
             return None
         completion = codec_store.load(entry.completion)
-        self._memory.put(entry, completion)
+        self._storage.memory.put(entry, completion)
         return Hit("hit-l1-exact", entry, completion)

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import orjson
 
-from .fetch import Answer, Upstream
 from .types import Json, ProviderRequest
+from .upstream import Answer, Upstream
 
 SCHEME = "mock:"
 

@@ -144,6 +144,81 @@ OPTIONS: tuple[Option, ...] = (
         "15s",
         "Interval of SSE comments while the provider is silent. 0 sends none.",
     ),
+    Option(
+        "stream_upstream",
+        "bool",
+        True,
+        "Ask providers for a stream also where the client wants JSON, so that streaming clients can"
+        " join the answer and a broken one can be continued.",
+    ),
+    Option(
+        "on_disconnect",
+        "choice",
+        "cancel",
+        "What happens to an upstream call when its last client has left: stop paying, or finish it"
+        " to fill the cache.",
+        choices=("cancel", "finish"),
+    ),
+    Option(
+        "disconnect_grace",
+        "duration",
+        "2s",
+        "How long a call goes on after its last client left, for one that reconnects at once.",
+    ),
+    Option(
+        "retries",
+        "int",
+        2,
+        "Further tries, before the first token, of a call that several clients wait for. A single"
+        " client does its own.",
+        low=0,
+        high=10,
+    ),
+    Option(
+        "resumptions",
+        "int",
+        2,
+        "How often a broken answer is continued by another call, where the provider can. 0 turns"
+        " continuing off.",
+        low=0,
+        high=10,
+    ),
+    Option("partial_ttl", "duration", "10m", "How long the text of a broken answer is kept."),
+    Option(
+        "fallbacks",
+        "list",
+        (),
+        "What to ask, in this order, when a call fails before its first token: `provider::model` for"
+        " every model, `name=provider::model` for one.",
+    ),
+    Option(
+        "breaker_failures",
+        "int",
+        5,
+        "Failures in a row after which a provider is passed over, where there is a fallback.",
+        low=1,
+    ),
+    Option("breaker_reset", "duration", "30s", "How long a provider is passed over.", low=1),
+    Option(
+        "stale_if_error",
+        "duration",
+        "0s",
+        "How long after its TTL an answer may still be served when everything fails (RFC 5861).",
+    ),
+    Option(
+        "shutdown_grace",
+        "duration",
+        "10s",
+        "How long open answers may go on when the proxy is stopped. A second signal ends it at once.",
+    ),
+    Option(
+        "fast_hits",
+        "choice",
+        "auto",
+        "Answer exact hits before mitmproxy's hooks run. auto: unless something consumes the flows"
+        " (console, mitmweb, -w, other scripts).",
+        choices=("auto", "on", "off"),
+    ),
     Option("upstream_proxy", "str", "", "HTTP proxy on the way to providers. Empty: none."),
     Option(
         "mock_provider", "bool", False, "Same as reflex_provider=mock, with no upstream at all."

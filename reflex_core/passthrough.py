@@ -12,9 +12,9 @@ import orjson
 from . import catalog, codecs, route
 from .config import Config
 from .errors import ApiError, BadRequest, UpstreamError
-from .fetch import Upstream
 from .reply import Reply
 from .types import Json, ProviderRequest, Target
+from .upstream import Upstream
 
 _MODELS_TIMEOUT = 10.0
 

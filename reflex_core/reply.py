@@ -85,11 +85,11 @@ class Pending:
         request: ChatRequest,
         note: Note,
         keepalive: float,
-        done: Callable[[int], None],
+        done: Callable[[Status, int], None],
     ) -> None:
-        """`done` is called once, with the status the client got (499: it left before any)."""
+        """`done` is called once, with X-Reflex-Status and the status code (499: the client left)."""
         self._done = done
-        self._status = 499
+        self._code = 499
         self._reader: Reader = flight.join()
         self._request = request
         self._note = note
@@ -102,9 +102,9 @@ class Pending:
         await self._reader.ready(self._keepalive)
         failure = self._reader.flight.failure
         if failure is not None:
-            self._status = failure.status
+            self._code = failure.status
             return Reply.of_error(failure, self._headers(failure)), None
-        self._status = 200
+        self._code = 200
         chunks = self._reader.stream(self._request.include_usage, self._keepalive)
         return Reply(200, (*SSE, *self._headers()), b""), chunks
 
@@ -117,21 +117,26 @@ class Pending:
             body = b"".join([chunk async for chunk in chunks])
             return Reply(200, reply.headers, body)
         status, body, error = await self._reader.whole()
-        self._status = status
+        self._code = status
         more = error_headers(error) if error else ()
         return Reply(status, (JSON, *more, *self._headers(error)), body)
 
     def close(self) -> None:
         """Leave. Safe to call twice."""
         if self._reader.close():
-            self._done(self._status)
+            self._done(self.status, self._code)
+
+    @property
+    def status(self) -> Status:
+        """X-Reflex-Status."""
+        return self._reader.flight.status or self._note.status
 
     def _headers(self, error: ApiError | None = None) -> Headers:
         note = self._note
         cache = answer_headers(
-            note.status,
+            self.status,
             key=note.key,
             detail=note.detail,
-            stored=note.may_store and error is None,
+            stored=note.may_store and error is None and self.status != "stale",
         )
         return (*cache, *self._reader.flight.details.items())

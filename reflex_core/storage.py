@@ -12,11 +12,10 @@ from .backends.sqlite import SqliteStore
 from .backends.sqlite_files import SECRET_BYTES, tenant_secret
 from .config import Config
 from .errors import BackendError
-from .lookup import Keys
 from .memory import MemoryTier, matching
 from .ports import Entry
-from .types import Completion, Target
-from .writer import Writer
+from .types import Completion, Keys, Target
+from .writer import Limits, Writer
 
 logger = logging.getLogger("reflex")
 
@@ -49,13 +48,25 @@ class Storage:
             return
         self.store = SqliteStore(config.storage_path, config.max_size, log=logger.warning)
         self.writer = Writer(
-            self.store, on_stored=self.memory.stored, on_removed=self._removed, clock=self._clock
+            self.store,
+            on_stored=self.memory.stored,
+            on_removed=self._removed,
+            clock=self._clock,
+            limits=Limits(keep_expired_s=config.stale_if_error),
         )
+        self._warm(self.store)
+
+    def _warm(self, store: SqliteStore) -> None:
+        """The answers used last go to memory; a damaged one is left out."""
         try:
-            for entry in reversed(self.store.recent(config.l1_capacity, self._clock())):
+            recent = store.recent(self._config.l1_capacity, self._clock())
+        except BackendError:
+            return  # the store has said so in the log
+        for entry in reversed(recent):
+            try:
                 self.memory.put(entry, codec_store.load(entry.completion))
-        except BackendError as error:
-            logger.warning("reflex: the store cannot be read: %s", error)
+            except BackendError as error:
+                logger.debug("reflex: a stored answer is damaged: %s", error)
 
     def close(self) -> None:
         if self.writer is not None:
@@ -100,7 +111,7 @@ class Storage:
             case "all":
                 conditions: dict[str, Any] = {"everything": True}
             case "key" | "tenant":
-                conditions = {what: _hex(value, 32 if what == "key" else 16)}
+                conditions = {what: _hex(value, 32 if what == "key" else 16, whole=what != "key")}
             case "model" | "namespace" if value:
                 conditions = {what: value}
             case _:
@@ -171,11 +182,12 @@ def _describe(entry: Entry, now: float) -> list[str]:
     ]
 
 
-def _hex(value: str, size: int) -> bytes:
+def _hex(value: str, size: int, *, whole: bool = True) -> bytes:
     try:
         data = bytes.fromhex(value)
     except ValueError:
         data = b""
-    if len(data) != size:
-        raise ValueError(f"expected {2 * size} hexadecimal digits")
+    if len(data) > size or len(data) < (size if whole else 4):
+        digits = f"{2 * size}" if whole else f"8 to {2 * size}"
+        raise ValueError(f"expected {digits} hexadecimal digits")
     return data

@@ -211,6 +211,23 @@ class ProviderRequest:
     """Parameters the provider has no equivalent for, whose loss does not change the meaning."""
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What one request is known by in the cache (see key.py)."""
+
+    tenant: bytes
+    """16 bytes."""
+    exact: bytes
+    """32 bytes."""
+    scope: bytes
+    """32 bytes."""
+    text: str | None
+    """What the semantic tier may compare; None keeps the request to the exact tier."""
+    exact_only: str | None
+    """Why `text` is None."""
+    namespace: str | None = None
+
+
 # --------------------------------------------------------------------------- events
 
 
