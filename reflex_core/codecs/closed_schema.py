@@ -23,11 +23,20 @@ MAX_STRICT_TOOLS = 20
 MAX_REFS = 100
 """Longest chain of references that is followed."""
 
-_FORMATS = frozenset(
-    "date-time time date duration email hostname uri ipv4 ipv6 uuid".split()  # noqa: SIM905
+_FORMATS = (
+    "date-time",
+    "time",
+    "date",
+    "duration",
+    "email",
+    "hostname",
+    "uri",
+    "ipv4",
+    "ipv6",
+    "uuid",
 )
 _SILENT = frozenset(["$schema", "$id", "$comment"])
-_TYPES = frozenset(["object", "array", "string", "integer", "number", "boolean", "null"])
+_TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 
 
 @dataclass(slots=True)
@@ -113,7 +122,7 @@ class _Walker:
             if "enum" in out or "const" in out:
                 return
             raise _Open
-        if not _TYPES.issuperset(cast(list[Any], names)):
+        if any(name not in _TYPES for name in cast(list[Any], names)):
             raise _Open
         out["type"] = kinds
         self.unions += len(cast(list[Any], names)) > 1

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reflex_core.codecs import get
 from reflex_core.codecs.claude_params import safe_id
+from reflex_core.errors import BadRequest
 from tests.codecs.claude_requests import CALLED, RESULT, SONNET_45, TOOL, USER, tuned
+from tests.codecs.oracle_contract import chat_request, target_for
 
 # --------------------------------------------------------------------------- ids
 
@@ -22,6 +25,44 @@ def test_safe_ids_stay_apart(one: str, other: str) -> None:
     assert (first == second) == (one == other)
     assert 1 <= len(first) <= 64
     assert safe_id(first, 64) == first
+
+
+# --------------------------------------------------------------------------- any request
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.sampled_from(["object", "auto", "x"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "properties", "items", "anyOf", "enum", "format", "required"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+FIELDS = st.dictionaries(
+    st.sampled_from(["top_k", "service_tier", "safety_identifier", "modalities", "logit_bias"]),
+    JSON,
+)
+MODELS = st.sampled_from([SONNET_45, "claude-opus-5-5", "claude-2.1", "amazon.nova-2-lite-v1:0"])
+
+
+@settings(max_examples=50, deadline=None)
+@given(FIELDS, st.dictionaries(st.sampled_from(["type", "properties", "$defs"]), JSON), MODELS)
+def test_any_request_is_sent_or_refused(fields: Any, schema: Any, model: str) -> None:
+    shape = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    tool = {"type": "function", "function": {"name": "f", "strict": True, "parameters": schema}}
+    request = chat_request(**fields, response_format=shape, tools=[tool])
+    for name in ("anthropic-messages", "bedrock-converse"):
+        codec, target = get(name), target_for(name, model=model)
+        try:
+            sent = codec.encode(request, target)
+        except BadRequest as refused:
+            assert refused.error.param
+        else:
+            assert isinstance(json.loads(sent.body), dict)
+            assert codec.decoder(request, target).finish()
 
 
 # --------------------------------------------------------------------------- thinking

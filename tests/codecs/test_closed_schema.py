@@ -65,6 +65,11 @@ def test_objects_are_closed() -> None:
             {"type": "array", "items": {"type": "null"}, "description": "{minItems: 3}"},
             {"minItems"},
         ),
+        (
+            {"type": "string", "format": ["date"]},
+            {"type": "string", "description": '{format: ["date"]}'},
+            {"format"},
+        ),
         ({"enum": ["a", 1, None], "title": "T"}, {"enum": ["a", 1, None], "title": "T"}, set()),
         ({"const": 1, "$comment": "no"}, {"const": 1}, set()),
         ({"type": ["string", "null"]}, {"type": ["string", "null"]}, set()),
@@ -111,6 +116,7 @@ NODE = {"$defs": {"Node": schema(next={"$ref": "#/$defs/Node"})}}
         schema(a={"not": {"type": "string"}}),
         schema(a={"type": "array"}),
         schema(a={"type": "tuple"}),
+        schema(a={"type": [["object"]]}),
         schema(a={"$ref": "https://example.com/schema"}),
         schema(a={"$ref": "#/$defs/Missing"}),
         {**schema(a={"$ref": "#/$defs/Node"}), **NODE},
@@ -176,7 +182,9 @@ def test_closing_twice_changes_nothing_more(value: dict[str, Any]) -> None:
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(
-                st.sampled_from(["type", "properties", "items", "anyOf", "$ref", "$defs", "enum"]),
+                st.sampled_from(
+                    ["type", "properties", "items", "anyOf", "$ref", "$defs", "enum", "format"]
+                ),
                 inner | st.sampled_from(["object", "array", "string"]),
             )
         ),
