@@ -58,11 +58,10 @@ def test_any_request_is_sent_or_refused(fields: Any, schema: Any, model: str) ->
         codec, target = get(name), target_for(name, model=model)
         try:
             sent = codec.encode(request, target)
-        except BadRequest as refused:
-            assert refused.error.param
-        else:
-            assert isinstance(json.loads(sent.body), dict)
-            assert codec.decoder(request, target).finish()
+        except BadRequest:
+            continue
+        assert isinstance(json.loads(sent.body), dict)
+        assert codec.decoder(request, target).finish()
 
 
 # --------------------------------------------------------------------------- thinking
