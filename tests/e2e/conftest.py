@@ -16,6 +16,7 @@ import trustme
 
 from reflex_core.catalog_rows import PROVIDERS
 
+from .asking import KEY
 from .provider import Provider
 from .proxy import Proxy
 from .speech import echo
@@ -214,6 +215,29 @@ def provider_keys() -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "secret-of-bedrock",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+
+
+@dataclass
+class Way:
+    """How clients reach `stand`: the environment is set, they need no code of their own."""
+
+    name: str
+    stand: Stand
+    base_url: str
+
+
+@pytest.fixture(params=["forward", "reverse"])
+def way(request: pytest.FixtureRequest, secure: Stand, monkeypatch: pytest.MonkeyPatch) -> Way:
+    """HTTPS_PROXY and the proxy's CA, or another base URL; TLS to the provider in both cases."""
+    proxy = secure.proxy
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    if request.param == "reverse":
+        monkeypatch.setenv("OPENAI_BASE_URL", proxy.base_url)
+        return Way("reverse", secure, proxy.base_url)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    monkeypatch.setenv("SSL_CERT_FILE", str(proxy.ca))
+    return Way("forward", secure, "https://api.openai.com/v1")
 
 
 # ---------------------------------------------------------------------- of one test

@@ -70,3 +70,29 @@ def echo(request: Received) -> Answer:
         pieces = ["You said: ", *[text[i : i + 4] for i in range(0, len(text), 4)]]
         return Answer(text_frames(*pieces), headers={"content-type": "text/event-stream"})
     return Answer([json.dumps(completion({"content": f"You said: {text}"})).encode()])
+
+
+WEATHER = {"city": "Zürich", "days": 2}
+PERSON = {"name": "Ada Lovelace", "born": 1815}
+
+
+def act(request: Received) -> Answer:
+    """Calls the first tool for the weather, fills in a schema with a person, fails when told to."""
+    body = request.json
+    if tools := body.get("tools"):
+        name, text = tools[0]["function"]["name"], json.dumps(WEATHER)
+        call = {"id": "call_1", "type": "function", "function": {"name": name, "arguments": text}}
+        message, finish = {"content": None, "tool_calls": [call]}, "tool_calls"
+        frames = tool_frames(name, *[text[i : i + 5] for i in range(0, len(text), 5)])
+    elif body.get("response_format", {}).get("type") == "json_schema":
+        text = json.dumps(PERSON)
+        message, finish = {"content": text}, "stop"
+        frames = text_frames(*[text[i : i + 5] for i in range(0, len(text), 5)])
+    elif str(body["messages"][-1]["content"]).startswith("fail "):
+        error = {"message": "No.", "type": "authentication_error", "param": None, "code": "bad_key"}
+        return Answer([json.dumps({"error": error}).encode()], status=401)
+    else:
+        return echo(request)
+    if body.get("stream"):
+        return Answer(frames, headers={"content-type": "text/event-stream"})
+    return Answer([json.dumps(completion(message, finish)).encode()])
