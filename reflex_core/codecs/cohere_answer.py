@@ -75,7 +75,6 @@ class Answer:
     def __init__(self) -> None:
         self._over = False
         self._calls: dict[int | str, _Call] = {}
-        self._citations: list[Json] = []
 
     def frame(self, data: bytes | None) -> list[Event]:
         """One event of a stream."""
@@ -102,7 +101,9 @@ class Answer:
         _put_logprobs(events, items(value.get("logprobs")))
         for at, call in enumerate(items(message.get("tool_calls"))):
             events += self._call_start(at, obj(call))
-        self._citations += [obj(item) for item in items(message.get("citations"))]
+        if self._over:
+            return events
+        events += _sources([obj(item) for item in items(message.get("citations"))])
         return events + self._finished(value)
 
     def end(self) -> list[Event]:
@@ -139,8 +140,7 @@ class Answer:
                 call = self._calls.get(_key(at))
                 return call.end() if call else []
             case "citation-start":
-                self._citations.append(_first(message.get("citations")))
-                return []
+                return _sources([_first(message.get("citations"))])
             case "message-end":
                 return self._finished(delta)
             case None if "message" in value or "error" in value:
@@ -179,20 +179,10 @@ class Answer:
         reason = _FINISH.get(given, "content_filter")
         if reason == "stop" and self._calls:
             reason = "tool_calls"
-        events += self._sources()
         if reason == "content_filter":
             events.append(Extra({"native_finish_reason": given}, 0))
         events.append(Finish(reason))
         return events + _usage(obj(end.get("usage")))
-
-    def _sources(self) -> list[Event]:
-        """All citations at once: the openai SDK cannot add up lists of objects."""
-        if not self._citations:
-            return []
-        found = [_url_citation(c, s) for c in self._citations for s in items(c.get("sources"))]
-        links = tuple(link for link in found if link)
-        more: list[Event] = [Annotations(links)] if links else []
-        return [*more, Extra({"citations": self._citations}, 0)]
 
 
 # --------------------------------------------------------------------------- parts
@@ -224,6 +214,15 @@ def _token(item: Json) -> Json | None:
         return None
     raw = list(piece.encode("utf-8", "replace"))
     return {"token": piece, "logprob": sum(numbers), "bytes": raw, "top_logprobs": []}
+
+
+def _sources(found: list[Json]) -> list[Event]:
+    """Citations as Cohere gives them, and those with an address as annotations too."""
+    cited = [citation for citation in found if citation]
+    pairs = [(citation, source) for citation in cited for source in items(citation.get("sources"))]
+    links = tuple(link for pair in pairs if (link := _url_citation(*pair)))
+    events: list[Event] = [Annotations(links)] if links else []
+    return [*events, Extra({"citations": cited}, 0)] if cited else events
 
 
 def _url_citation(citation: Json, source: Any) -> Json | None:

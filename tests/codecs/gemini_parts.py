@@ -29,7 +29,7 @@ def decoded(body: bytes, stream: bool) -> list[Event]:
     return events
 
 
-def part(*, finish: Any = None, parts: Any = None, **fields: Any) -> bytes:
+def chunk(*, finish: Any = None, parts: Any = None, **fields: Any) -> bytes:
     """One event of a stream, with one candidate."""
     candidate: dict[str, Any] = {"content": {"parts": parts or []}, **fields}
     if finish is not None:

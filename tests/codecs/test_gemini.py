@@ -20,7 +20,7 @@ from reflex_core import ndjson, sse
 from reflex_core.codecs import get
 from reflex_core.codecs.gemini import CODEC
 from reflex_core.types import Finish, TextDelta
-from tests.codecs.gemini_parts import PROTOCOL, STREAM, TARGET, decoded, part
+from tests.codecs.gemini_parts import PROTOCOL, STREAM, TARGET, chunk, decoded
 from tests.codecs.oracle_contract import (
     ChoiceSummary,
     Summary,
@@ -286,7 +286,7 @@ def test_a_part_too_long_is_given_up(module: Any, body: bytes, monkeypatch: pyte
     monkeypatch.setattr(module, "MAX_FRAME", 50)
     decoder = CODEC.decoder(STREAM, TARGET)
     assert error_of(decoder.feed(body)) is not None
-    assert decoder.feed(part(finish="STOP")) == []
+    assert decoder.feed(chunk(finish="STOP")) == []
     assert decoder.finish() == []
 
 
@@ -299,11 +299,11 @@ def test_a_stream_cut_anywhere_ends_in_one_error(name: str):
 
 fragments = st.sampled_from(
     [
-        part(parts=[{"text": "a"}]),
-        part(parts=[{"functionCall": {"name": "f", "willContinue": True}}]),
-        part(parts=[{"functionCall": {"partialArgs": [{"jsonPath": "$.a", "stringValue": "b"}]}}]),
-        part(finish="STOP"),
-        part(finish="MAX_TOKENS", index=1),
+        chunk(parts=[{"text": "a"}]),
+        chunk(parts=[{"functionCall": {"name": "f", "willContinue": True}}]),
+        chunk(parts=[{"functionCall": {"partialArgs": [{"jsonPath": "$.a", "stringValue": "b"}]}}]),
+        chunk(finish="STOP"),
+        chunk(finish="MAX_TOKENS", index=1),
         b'{\n"error": {"code": 429, "message": "m"}\n}\n',
         b'[{"candidates": [{"finishReason": 1}]}',
         b',{"candidates": [{"content": {"parts": [{"text": "b"}]}}]}',

@@ -20,7 +20,7 @@ from reflex_core.types import (
     ToolCallStart,
     UsageEvent,
 )
-from tests.codecs.gemini_parts import PROTOCOL, STREAM, TARGET, decoded, part
+from tests.codecs.gemini_parts import PROTOCOL, STREAM, TARGET, chunk, decoded
 from tests.codecs.oracle_contract import error_of, fold, same_however_cut
 from tests.codecs.samples import sample
 
@@ -136,7 +136,7 @@ def test_what_was_withheld_keeps_its_reason():
     ],
 )
 def test_finish_reasons(reason: Any, expected: Any):
-    assert decoded(part(finish=reason), True)[-1] == Finish(expected)
+    assert decoded(chunk(finish=reason), True)[-1] == Finish(expected)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_finish_reasons(reason: Any, expected: Any):
     ],
 )
 def test_an_answer_that_cannot_be_used_is_an_error_worth_a_retry(reason: Any):
-    both = part(finish="STOP", index=1) + part(finish=reason, finishMessage="why")
+    both = chunk(finish="STOP", index=1) + chunk(finish=reason, finishMessage="why")
     error = error_of(decoded(both, True))
     assert error is not None
     assert (error.error.status, error.error.message) == (502, "why")
@@ -160,7 +160,7 @@ def test_an_answer_that_cannot_be_used_is_an_error_worth_a_retry(reason: Any):
 
 @pytest.mark.parametrize("reason", ["FINISH_REASON_UNSPECIFIED", 0, "", None, [1]])
 def test_no_finish_reason_is_an_error(reason: Any):
-    error = error_of(decoded(part(finish=reason, parts=[{"text": "a"}]), True))
+    error = error_of(decoded(chunk(finish=reason, parts=[{"text": "a"}]), True))
     assert error is not None
     assert error.error.code == "upstream_closed"
 
@@ -174,8 +174,8 @@ def test_no_finish_reason_is_an_error(reason: Any):
         b"[17]",
         b"[[1]]",
         b"[oops]",
-        part(index=64),
-        part(index=64) + part(finish="STOP"),
+        chunk(index=64),
+        chunk(index=64) + chunk(finish="STOP"),
     ],
 )
 def test_what_cannot_be_read_is_one_error(body: bytes):
@@ -185,10 +185,10 @@ def test_what_cannot_be_read_is_one_error(body: bytes):
 
 
 def test_odd_values_are_passed_over():
-    body = b": hello\r\n\r\n" + part(parts=[{"text": 3}, {"functionCall": 1}, 7, {"x": 1}])
+    body = b": hello\r\n\r\n" + chunk(parts=[{"text": 3}, {"functionCall": 1}, 7, {"x": 1}])
     body += b'data: {"candidates": {}, "promptFeedback": [], "usageMetadata": 4}\r\n\r\n'
-    body += part(parts=[{"inlineData": 3}], logprobsResult={"chosenCandidates": [{}, 1]})
-    body += part(finish="STOP", groundingMetadata={"groundingSupports": [1, {}]}, index="0")
+    body += chunk(parts=[{"inlineData": 3}], logprobsResult={"chosenCandidates": [{}, 1]})
+    body += chunk(finish="STOP", groundingMetadata={"groundingSupports": [1, {}]}, index="0")
     events = same_however_cut(CODEC, STREAM, TARGET, body + b"data: [DONE]\r\n\r\n")
     assert events == [
         *[Ping()] * 3,
@@ -200,7 +200,7 @@ def test_odd_values_are_passed_over():
 
 
 def test_logprobs_without_text_stand_alone():
-    body = part(finish="STOP", logprobsResult={"chosenCandidates": [{"token": "a"}]})
+    body = chunk(finish="STOP", logprobsResult={"chosenCandidates": [{"token": "a"}]})
     text = decoded(body, True)[0]
     assert isinstance(text, TextDelta)
     assert text.text == ""

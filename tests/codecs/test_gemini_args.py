@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from reflex_core.types import ToolCallDelta
-from tests.codecs.gemini_parts import decoded, part
+from tests.codecs.gemini_parts import chunk, decoded
 
 
 def partial(*pieces: dict[str, Any]) -> Any:
-    first = part(parts=[{"functionCall": {"name": "f", "willContinue": True}}])
-    rest = part(parts=[{"functionCall": {"partialArgs": list(pieces)}}], finish="STOP")
+    first = chunk(parts=[{"functionCall": {"name": "f", "willContinue": True}}])
+    rest = chunk(parts=[{"functionCall": {"partialArgs": list(pieces)}}], finish="STOP")
     (delta,) = [e for e in decoded(first + rest, True) if isinstance(e, ToolCallDelta)]
     return json.loads(delta.arguments)
 
