@@ -19,13 +19,19 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import flow as mflow
 from mitmproxy import http
-from mitmproxy.proxy import events, layer
+from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _hooks as http_hooks
 from mitmproxy.proxy.server import ConnectionHandler
 
 logger = logging.getLogger("reflex")
+
+
+MAX_BACKLOG = 256 * 1024
+"""Bytes that may wait in one HTTP/2 stream for its client to read."""
+BACKLOG_PAUSE = 0.02
+"""Seconds between two looks at a client that does not read."""
 
 
 @dataclass
@@ -63,6 +69,11 @@ class LiveAnswers:
         self._handlers = handlers
         self._answers: WeakKeyDictionary[mflow.Flow, LiveAnswer] = WeakKeyDictionary()
         self.failure: Callable[[http.HTTPFlow, str], http.Response | None] = lambda flow, text: None
+        """Words a failed upstream connection; None leaves it to mitmproxy."""
+        self.wants_fast: Callable[[http.HTTPFlow], bool] | None = None
+        """Whether a flow, of which only the headers are known, may be answered before the hooks."""
+        self.fast: Callable[[http.HTTPFlow, bytes], http.Response | None] = lambda flow, body: None
+        """The answer to a flow, given its body, that needs no hook; None runs the hooks after all."""
 
     def can_serve(self, flow: http.HTTPFlow) -> bool:
         """False for flows without a client connection (client replay)."""
@@ -85,6 +96,8 @@ class LiveAnswers:
         async def send(message: Head | bytes | None) -> None:
             await handler.server_event(LiveEvent(stream.flow, message, stream))
             await handler.drain_writers()
+            while stream.backlog() > MAX_BACKLOG:  # noqa: ASYNC110  mitmproxy tells nobody
+                await asyncio.sleep(BACKLOG_PAUSE)
 
         try:
             await answer.run(send)
@@ -101,6 +114,8 @@ class LiveStream(http_layers.HttpStream):
 
     _body: bytearray
     _headers_sent = False
+    _held: commands.Command | None = None
+    """The requestheaders hook, while it is not known yet whether the request needs it."""
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, LiveEvent):
@@ -111,6 +126,52 @@ class LiveStream(http_layers.HttpStream):
         else:
             yield from super()._handle_event(event)
 
+    def state_wait_for_request_headers(
+        self, event: http_events.RequestHeaders
+    ) -> layer.CommandGenerator[None]:
+        steps = super().state_wait_for_request_headers(event)
+        if _answers is None or _answers.wants_fast is None:
+            yield from steps
+            return
+        reply: Any = None
+        while True:
+            try:
+                command = steps.send(reply)
+            except StopIteration:
+                return
+            if isinstance(command, http_hooks.HttpRequestHeadersHook) and (
+                _answers.wants_fast(self.flow)
+            ):
+                self._held, reply = command, None
+            else:
+                reply = yield command
+
+    def state_consume_request_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if self._held is not None and isinstance(event, http_events.RequestEndOfMessage):
+            held, self._held = self._held, None
+            assert _answers is not None
+            response = _answers.fast(self.flow, bytes(self.request_body_buf))
+            if response is not None:
+                yield from self._answer_fast(response)
+                return
+            yield held
+            if (yield from self.check_killed(True)):
+                return
+        yield from super().state_consume_request_body(event)
+
+    def _answer_fast(self, response: http.Response) -> layer.CommandGenerator[None]:
+        """No hook has run, and none will."""
+        self.request_body_buf.clear()
+        self.flow.response = response
+        self.client_state = self.server_state = self.state_done
+        client, content = self.context.client, response.raw_content
+        yield http_layers.SendHttp(
+            http_events.ResponseHeaders(self.stream_id, response, not content), client
+        )
+        if content:
+            yield http_layers.SendHttp(http_events.ResponseData(self.stream_id, content), client)
+        yield from self.flow_done()
+
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
         answer = _answers.get(self.flow) if _answers else None
         if answer is None or _answers is None:
@@ -119,6 +180,17 @@ class LiveStream(http_layers.HttpStream):
         self.server_state = self.state_live
         _answers.start(self, answer)
         return False
+
+    def backlog(self) -> int:
+        """Bytes that HTTP/2 flow control holds back for this stream (TCP has drain_writers)."""
+        parent = self.context.layers[self.context.layers.index(self) - 1]
+        if not isinstance(parent, http_layers.HttpLayer):
+            return 0
+        connection = parent.connections.get(self.context.client)
+        buffers = getattr(getattr(connection, "h2_conn", None), "stream_buffers", None)
+        if not buffers:
+            return 0
+        return sum(len(chunk.data) for chunk in buffers.get(self.stream_id, ()))
 
     def state_live(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Wait for injected messages."""

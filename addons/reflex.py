@@ -5,7 +5,10 @@ Hooks and options only. What a request goes through is in reflex_core, from app.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import signal
 import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,10 +19,10 @@ from mitmproxy import command, ctx, exceptions, http, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy.mode_specs import ReverseMode, UpstreamMode
 
-from addons import live
+from addons import consumers, live
 from addons.intake import Intake, classify, host_matches
 from reflex_core import config as configuration
-from reflex_core.app import App, Pending, Reply
+from reflex_core.app import App, Pending, Prepared, Reply
 from reflex_core.errors import ApiError, ConfigError
 from reflex_core.options import OPTIONS
 
@@ -37,6 +40,7 @@ class Reflex:
         self.answers = live.LiveAnswers(_connection_handler)
         self.answers.failure = self._upstream_failure
         self._passing: set[str] = set()
+        self.answers.fast = self._fast
 
     # ------------------------------------------------------------------ options
 
@@ -50,6 +54,8 @@ class Reflex:
         live.install(self.answers)
 
     def configure(self, updated: set[str]) -> None:
+        if self.app is not None:
+            self._switch_fast_hits()
         if not any(name.startswith("reflex_") for name in updated) and self.config is not None:
             return
         try:
@@ -68,13 +74,48 @@ class Reflex:
         ctx.options.update(connection_strategy="lazy", upstream_cert=False)
         self.app = App(self.config, ssl_context=_ssl_context(), upstream_proxy=_upstream_proxy())
         await self.app.start()
+        self._switch_fast_hits()
         for line in _welcome():
             logger.log(logging.INFO, line)
 
     async def done(self) -> None:
-        if self.app is not None:
-            app, self.app = self.app, None
-            await app.stop()
+        if self.app is None:
+            return
+        hurry = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, hurry.set)
+        await self.app.stop(hurry)
+        self.app = None
+
+    def _switch_fast_hits(self) -> None:
+        """Answer exact hits before the hooks, unless somebody else wants to see the flows."""
+        wish = self.config.fast_hits if self.config else "off"
+        fast = wish == "on" or (wish == "auto" and not consumers.of_flows(ctx.master, ctx.options))
+        self.answers.wants_fast = self._wants_fast if fast else None
+
+    def _wants_fast(self, flow: http.HTTPFlow) -> bool:
+        if self.config is None or flow.request.method != "POST" or flow.is_replay:
+            return False
+        intake = classify(flow, self.config.hosts)
+        return intake is not None and intake.kind == "chat"
+
+    def _fast(self, flow: http.HTTPFlow, body: bytes) -> http.Response | None:
+        """Runs inside the proxy layer: whatever goes wrong, the hooks take over."""
+        app, config = self.app, self.config
+        if app is None or config is None or "content-encoding" in flow.request.headers:
+            return None
+        try:
+            intake = classify(flow, config.hosts)
+            if intake is None or intake.kind != "chat":
+                return None
+            prepared = app.prepare(body, _headers(flow.request), intake.deployment)
+            reply = app.fast_hit(prepared) if isinstance(prepared, Prepared) else None
+        except Exception:
+            logger.exception("reflex: the fast path failed")
+            return None
+        return None if reply is None else _response(reply)
 
     # ------------------------------------------------------------------ what is decrypted
 

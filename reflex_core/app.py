@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import codecs, controls, health, inbound, key, policy, route
+from . import controls, health, inbound, key, policy, route
 from .attempt import Call
 from .backends.http_upstream import HttpUpstream
 from .breaker import Breakers
@@ -86,12 +86,14 @@ class App:
         )
         self._flights: dict[bytes, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
     async def start(self) -> None:
         await asyncio.to_thread(self.storage.open)
 
     async def stop(self, hurry: asyncio.Event | None = None) -> None:
         """Open answers may finish for `shutdown_grace`, or until `hurry` is set; the queue is written."""
+        self._stopping = True
         if self._tasks and self.config.shutdown_grace:
             done = asyncio.ensure_future(asyncio.wait(list(self._tasks)))
             waits: list[asyncio.Future[Any]] = [done]
@@ -149,6 +151,9 @@ class App:
             return self._hit(outcome, prepared)
         if prepared.wishes.only_if_cached:
             return self._not_cached(prepared, outcome)
+        if self._stopping:
+            error = ApiError(503, "The proxy is stopping.", code="stopping", retry_after=1)
+            return Reply.of_error(error)
         return self._miss(prepared, outcome)
 
     def _unreadable(self, error: BadRequest) -> Reply | None:
@@ -226,7 +231,6 @@ class App:
             Call(
                 request=request,
                 target=each,
-                codec=codecs.get(each.provider.codec),
                 keys=self._keys(request, each, prepared.headers, prepared.wishes),
                 forward=route.forwarded(prepared.headers, each),
                 first_byte_timeout=config.first_byte_timeout,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
+from . import codecs
 from .codecs.base import Codec
 from .errors import ApiError, UpstreamError
 from .exchange import Exchange
@@ -26,7 +27,6 @@ class Call:
 
     request: ChatRequest
     target: Target
-    codec: Codec
     keys: Keys
     forward: tuple[tuple[str, str], ...] = field(repr=False)
     """Client headers the provider should see."""
@@ -54,7 +54,10 @@ async def attempt(flight: Flight, call: Call, upstream: Upstream) -> None:
     `flight.exchange.content_seen` tells whether readers have seen something by then.
     """
     require_key(call.target)
-    sent = call.codec.encode(call.request, call.target)
+    codec = codecs.get(call.target.provider.codec)
+    if (prepare := getattr(codec, "prepare", None)) is not None:
+        await asyncio.to_thread(prepare, call.target)
+    sent = codec.encode(call.request, call.target)
     if sent.dropped:
         flight.details["x-reflex-dropped"] = ", ".join(sent.dropped)
     flight.details["x-reflex-provider"] = call.target.provider.name
@@ -62,17 +65,17 @@ async def attempt(flight: Flight, call: Call, upstream: Upstream) -> None:
     answer = await upstream.open(_with_headers(sent, call.forward), call.first_byte_timeout)
     try:
         if answer.status >= 300:
-            await _refused(call, answer)
+            await _refused(codec, call, answer)
         exchange = flight.exchange
         if exchange is None:
             exchange = Exchange(call.new_id(), int(call.now()), call.target.model)
             flight.exchange = exchange
-        exchange.attach(call.codec.decoder(call.request, call.target))
+        exchange.attach(codec.decoder(call.request, call.target))
         if call.request.stream:
             await _receive_stream(flight, exchange, answer, call.idle_timeout)
         else:
             body = await _guarded(answer.read_all(), call.idle_timeout)
-            events = call.codec.decode_json(call.request, call.target, body)
+            events = codec.decode_json(call.request, call.target, body)
             flight.publish(exchange.take(events))
             exchange.check_complete()
         if exchange.error is not None:
@@ -93,10 +96,10 @@ def _with_headers(sent: ProviderRequest, more: tuple[tuple[str, str], ...]) -> P
     return replace(sent, headers=sent.headers + tuple(h for h in more if h[0].lower() not in have))
 
 
-async def _refused(call: Call, answer: Answer) -> None:
+async def _refused(codec: Codec, call: Call, answer: Answer) -> None:
     body = await _guarded(answer.read_all(), call.idle_timeout)
     status = max(answer.status, 400)
-    raise UpstreamError(call.codec.decode_error(status, dict(answer.headers), body))
+    raise UpstreamError(codec.decode_error(status, dict(answer.headers), body))
 
 
 async def _receive_stream(

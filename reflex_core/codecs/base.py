@@ -27,7 +27,11 @@ class Decoder(Protocol):
 
 
 class Codec(Protocol):
-    """One per wire protocol."""
+    """One per wire protocol.
+
+    One that must do blocking work before `encode` (Bedrock looks for credentials) also has
+    `prepare(target)`, which is called in a thread.
+    """
 
     name: str
 
