@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from reflex_core import ndjson, sse
 from reflex_core.codecs import get
-from reflex_core.codecs.gemini import CODEC
+from reflex_core.codecs.gemini import CODEC, model_url
 from reflex_core.types import Finish, TextDelta
 from tests.codecs.gemini_parts import PROTOCOL, STREAM, TARGET, chunk, decoded
 from tests.codecs.oracle_contract import (
@@ -27,6 +27,7 @@ from tests.codecs.oracle_contract import (
     decode_stream,
     error_of,
     openai_summary,
+    target_for,
 )
 from tests.codecs.samples import check_cut_short, check_garbage, sample, sample_params
 from tests.wire import Case, params
@@ -322,3 +323,62 @@ def test_garbage(pieces: list[bytes]):
 
 def test_the_codec_is_registered():
     assert get("gemini") is CODEC
+
+
+# --------------------------------------------------------------------------- where to
+
+
+VERTEX = "https://aiplatform.googleapis.com/v1"
+LOCAL = "https://europe-west4-aiplatform.googleapis.com/v1"
+MODEL = "publishers/google/models/gemini-2.5-flash"
+PROJECT = {"project": "p", "location": "europe-west4"}
+
+
+@pytest.mark.parametrize(
+    ("vertex", "base", "model", "options", "url"),
+    [
+        (False, "https://g/v1beta/", "gemini-x", {}, "https://g/v1beta/models/gemini-x"),
+        (False, "https://g/v1beta", "models/gemini-x", {}, "https://g/v1beta/models/gemini-x"),
+        (False, "https://g/v1beta", "tunedModels/a b", {}, "https://g/v1beta/tunedModels/a%20b"),
+        (True, VERTEX, "gemini-2.5-flash", {}, f"{VERTEX}/{MODEL}"),
+        (
+            True,
+            VERTEX,
+            "models/gemini-2.5-flash",
+            {"project": "p"},
+            f"{VERTEX}/projects/p/locations/global/{MODEL}",
+        ),
+        (
+            True,
+            VERTEX,
+            "gemini-2.5-flash",
+            PROJECT,
+            f"{LOCAL}/projects/p/locations/europe-west4/{MODEL}",
+        ),
+        (
+            True,
+            VERTEX,
+            "gemini-2.5-flash",
+            {"project": "p", "location": "eu"},
+            f"https://aiplatform.eu.rep.googleapis.com/v1/projects/p/locations/eu/{MODEL}",
+        ),
+        (
+            True,
+            "https://proxy.test/projects/q/locations/l",
+            "gemini-2.5-flash",
+            PROJECT,
+            f"https://proxy.test/projects/q/locations/l/{MODEL}",
+        ),
+        (
+            True,
+            VERTEX,
+            "endpoints/123",
+            PROJECT,
+            f"{LOCAL}/projects/p/locations/europe-west4/endpoints/123",
+        ),
+    ],
+)
+def test_the_url_of_a_model(vertex: bool, base: str, model: str, options: dict[str, Any], url: str):
+    quirks = {"vertex": True} if vertex else {}
+    target = target_for("gemini", base_url=base, model=model, options=options, quirks=quirks)
+    assert model_url(target) == url
