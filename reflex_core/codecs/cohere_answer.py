@@ -165,8 +165,6 @@ class Answer:
 
     def _finished(self, end: Json) -> list[Event]:
         """`finish_reason` and `usage`, which a stream has in its last event."""
-        if self._over:
-            return []
         given = end.get("finish_reason")
         if not isinstance(given, str):
             return []

@@ -14,7 +14,7 @@ import orjson
 
 from ..types import Json
 from .loose import obj
-from .schema import MAX_DEPTH, inlined
+from .schema import inlined
 
 KEYWORDS = frozenset(
     [
@@ -62,13 +62,11 @@ _NULL = {"type": "null"}
 
 def gemini(schema: Json) -> Json:
     """`schema` in the keywords Gemini takes: what was valid stays valid, some more may become so."""
-    return _node(inlined(schema), 0)
+    return _node(inlined(schema))
 
 
-def _node(value: Any, depth: int) -> Json:
-    if depth > MAX_DEPTH:
-        return {}
-    node = _unwrapped(_merged(obj(value), depth), depth)
+def _node(value: Any) -> Json:
+    node = _unwrapped(_merged(obj(value)))
     out: Json = {}
     for name in ("title", "description"):
         if isinstance(node.get(name), str):
@@ -80,27 +78,27 @@ def _node(value: Any, depth: int) -> Json:
     if not {"integer", "number"}.isdisjoint(main):
         _put_bounds(out, node, "number" not in main)
     if "array" in main:
-        _put_array(out, node, depth)
+        _put_array(out, node)
     if "object" in main:
-        _put_object(out, node, depth)
+        _put_object(out, node)
     _put_rest(out, node, said)
     if said:
         out["description"] = " ".join(
             filter(None, [out.get("description"), f"({'; '.join(said)})"])
         )
     _put_type(out, kinds, main)
-    _put_alternatives(out, node, depth)
+    _put_alternatives(out, node)
     return out
 
 
-def _merged(node: Json, depth: int) -> Json:
+def _merged(node: Json) -> Json:
     """`allOf` folded into the node: properties and required add up, the node's own values win."""
     branches = node.get("allOf")
-    if not isinstance(branches, list) or depth > MAX_DEPTH:
+    if not isinstance(branches, list):
         return node
     out: Json = {}
     for branch in (*cast(list[Any], branches), {k: v for k, v in node.items() if k != "allOf"}):
-        for name, value in _merged(obj(branch), depth + 1).items():
+        for name, value in _merged(obj(branch)).items():
             old = out.get(name)
             if name == "properties" and isinstance(old, dict) and isinstance(value, dict):
                 out[name] = {**old, **value}
@@ -120,14 +118,14 @@ def _branches(node: Json) -> list[Any]:
     return []
 
 
-def _unwrapped(node: Json, depth: int) -> Json:
+def _unwrapped(node: Json) -> Json:
     """`anyOf: [X]` is X, and `anyOf: [X, null]` is X whose type may also be null."""
     found = _branches(node)
     rest = [branch for branch in found if branch != _NULL]
-    if len(rest) != 1 or depth > MAX_DEPTH:
+    if len(rest) != 1:
         return node
     outer = {k: v for k, v in node.items() if k not in ("anyOf", "oneOf")}
-    inner = _unwrapped(_merged(obj(rest[0]), depth), depth + 1)
+    inner = _unwrapped(_merged(obj(rest[0])))
     if len(found) > 1:
         kind = inner.get("type")
         if _branches(inner):
@@ -191,10 +189,10 @@ def _put_type(out: Json, kinds: list[str], main: list[str]) -> None:
         out["type"] = kinds if len(kinds) > 1 else kinds[0]
 
 
-def _put_alternatives(out: Json, node: Json, depth: int) -> None:
+def _put_alternatives(out: Json, node: Json) -> None:
     found = _branches(node)
     if found:
-        out["anyOf"] = [_node(branch, depth + 1) for branch in found]
+        out["anyOf"] = [_node(branch) for branch in found]
 
 
 def _put_bounds(out: Json, node: Json, whole: bool) -> None:
@@ -211,14 +209,14 @@ def _put_bounds(out: Json, node: Json, whole: bool) -> None:
         out["maximum"] = min(high)
 
 
-def _put_array(out: Json, node: Json, depth: int) -> None:
+def _put_array(out: Json, node: Json) -> None:
     items, prefix = node.get("items"), node.get("prefixItems")
     if isinstance(items, list) and prefix is None:
         items, prefix = node.get("additionalItems"), cast(list[Any], items)
     if isinstance(prefix, list) and prefix:
-        out["prefixItems"] = [_node(item, depth + 1) for item in cast(list[Any], prefix)]
+        out["prefixItems"] = [_node(item) for item in cast(list[Any], prefix)]
     if isinstance(items, dict):
-        out["items"] = _node(items, depth + 1)
+        out["items"] = _node(items)
     elif "prefixItems" not in out:
         out["items"] = {}
     for name in ("minItems", "maxItems"):
@@ -226,19 +224,19 @@ def _put_array(out: Json, node: Json, depth: int) -> None:
             out[name] = node[name]
 
 
-def _put_object(out: Json, node: Json, depth: int) -> None:
+def _put_object(out: Json, node: Json) -> None:
     """`required` names only properties that are there: Gemini refuses others."""
     found = node.get("properties")
     if isinstance(found, dict):
         members = cast(Json, found).items()
-        out["properties"] = {k: _node(v, depth + 1) for k, v in members if v is not False}
+        out["properties"] = {k: _node(v) for k, v in members if v is not False}
         for name in ("required", "propertyOrdering"):
             _put_names(out, name, node.get(name))
     more = node.get("additionalProperties")
     if isinstance(more, bool):
         out["additionalProperties"] = more
     elif isinstance(more, dict):
-        out["additionalProperties"] = _node(more, depth + 1)
+        out["additionalProperties"] = _node(more)
 
 
 def _put_names(out: Json, name: str, names: Any) -> None:

@@ -16,6 +16,7 @@ from reflex_core import sse
 from reflex_core.codecs.cohere_v2 import CODEC
 from reflex_core.types import (
     Annotations,
+    ErrorEvent,
     Event,
     Extra,
     Finish,
@@ -310,6 +311,12 @@ def test_a_failure_is_the_last_event(body: bytes, status: int, code: str | None)
     error = error_of(same_however_cut(CODEC, STREAM, TARGET, body + END))
     assert error is not None
     assert (error.error.status, error.error.code) == (status, code)
+
+
+def test_a_whole_answer_stops_at_what_cannot_be_read():
+    bad = {"message": {"tool_calls": [{"id": "x"}, {"function": {"name": "f"}}]}}
+    events = CODEC.decode_json(WHOLE, TARGET, orjson.dumps({**bad, "finish_reason": "COMPLETE"}))
+    assert [type(event) for event in events] == [Start, ErrorEvent]
 
 
 @pytest.mark.parametrize("body", [b"", frame("message-start", id="x"), frame("message-end"), b"\n"])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
 import pytest
 
 from reflex_core.codecs.gemini import CODEC
 from reflex_core.types import (
+    ErrorEvent,
     Extra,
     Finish,
     Ping,
@@ -20,7 +22,7 @@ from reflex_core.types import (
     ToolCallStart,
     UsageEvent,
 )
-from tests.codecs.gemini_parts import PROTOCOL, STREAM, TARGET, chunk, decoded
+from tests.codecs.gemini_parts import PROTOCOL, STREAM, TARGET, WHOLE, chunk, decoded
 from tests.codecs.oracle_contract import error_of, fold, same_however_cut
 from tests.codecs.samples import sample
 
@@ -197,6 +199,30 @@ def test_odd_values_are_passed_over():
         Extra({"grounding_metadata": {"groundingSupports": [1, {}]}}, 0),
         Finish("stop"),
     ]
+
+
+def test_after_an_error_no_candidate_speaks():
+    bad = {"index": 99}
+    good = {"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}
+    events = CODEC.decode_json(WHOLE, TARGET, orjson.dumps({"candidates": [bad, good]}))
+    assert [type(event) for event in events] == [ErrorEvent]
+
+
+def test_why_an_answer_was_withheld_is_kept():
+    events = decoded(chunk(finish="SPII", finishMessage="A phone number."), True)
+    kept = {"native_finish_reason": "SPII", "finish_message": "A phone number."}
+    assert events == [Ping(), Extra(kept, 0), Finish("content_filter")]
+
+
+def test_logprobs_belong_to_text_not_to_thoughts():
+    parts = [{"text": "t", "thought": True}, {"text": "a"}]
+    events = decoded(
+        chunk(finish="STOP", parts=parts, logprobsResult={"chosenCandidates": [{"token": "a"}]}),
+        True,
+    )
+    assert events[0] == ReasoningDelta("t")
+    assert isinstance(events[1], TextDelta)
+    assert events[1].logprobs is not None
 
 
 def test_logprobs_without_text_stand_alone():

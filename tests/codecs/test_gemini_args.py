@@ -24,6 +24,15 @@ def partial(*pieces: dict[str, Any]) -> Any:
         ([{"jsonPath": "$.a[0].b", "stringValue": "x"}], {"a": [{"b": "x"}]}),
         ([{"jsonPath": "$[\"a.b\"]['c\\'d']", "boolValue": False}], {"a.b": {"c'd": False}}),
         ([{"jsonPath": "$.a[2]", "numberValue": 1}], {"a": [None, None, 1]}),
+        (
+            [
+                {"jsonPath": "$.a[0]", "stringValue": "x", "willContinue": True},
+                {"jsonPath": "$.a[0]", "stringValue": "y"},
+                {"jsonPath": "$.a[1].b", "nullValue": "NULL_VALUE"},
+                {"jsonPath": "$.a[1].c", "boolValue": True},
+            ],
+            {"a": ["xy", {"b": None, "c": True}]},
+        ),
         ([{"jsonPath": "$.a[999999]", "numberValue": 1}], {"a": []}),
         ([{"jsonPath": "$.a"}, {"stringValue": "x"}, {"jsonPath": "a", "stringValue": "x"}], {}),
         ([{"jsonPath": "$.a b[", "stringValue": "x"}, {"jsonPath": "$", "numberValue": 1}], {}),

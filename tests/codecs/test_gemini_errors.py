@@ -20,6 +20,21 @@ from reflex_core.codecs.gemini import CODEC
          (429, "m", "rate_limit_exceeded", 1.5)),
         (429, b'{"error": {"message": "m", "details": [{"retryDelay": "soon"}, 3]}}',
          (429, "m", "rate_limit_exceeded", 9)),
+        (
+            400,
+            b'{"error": {"message": "m", "details": [{"reason": "API_KEY_INVALID"}]}}',
+            (401, "m", "invalid_api_key", 9),
+        ),
+        (
+            404,
+            b'{"error": {"message": "models/x is not found", "status": "NOT_FOUND"}}',
+            (404, "models/x is not found", "model_not_found", 9),
+        ),
+        (
+            400,
+            b'{"error": {"message": "The input token count (9) exceeds the maximum"}}',
+            (400, "The input token count (9) exceeds the maximum", "context_length_exceeded", 9),
+        ),
         (404, b'{"error": {"message": "Cached content not found", "status": "NOT_FOUND"}}',
          (404, "Cached content not found", "not_found", 9)),
     ],

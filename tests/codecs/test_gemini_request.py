@@ -100,6 +100,10 @@ def answer_format(**spec: Any) -> dict[str, Any]:
                 "responseJsonSchema": {**RESHAPED, "description": "D"},
             },
         ),
+        (
+            answer_format(schema=SCHEMA),
+            {"responseMimeType": "application/json", "responseJsonSchema": RESHAPED},
+        ),
         (answer_format(), {"responseMimeType": "application/json"}),
     ],
 )

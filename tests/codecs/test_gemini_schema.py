@@ -65,6 +65,7 @@ def check(node: Any) -> None:
             {"description": "D", "minimum": 1, "type": ["integer", "null"]},
         ),
         ({"anyOf": [{"type": "string", "title": "T"}]}, {"title": "T", "type": "string"}),
+        ({"anyOf": [{"title": "T"}, {"type": "null"}]}, {"title": "T"}),
         (
             {"anyOf": [{"enum": ["a"]}, {"type": "null"}]},
             {"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "null"}]},

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from reflex_core import ndjson
 from reflex_core.codecs.ollama_chat import CODEC
 from reflex_core.types import (
+    ErrorEvent,
     Event,
     Extra,
     Finish,
@@ -226,6 +227,13 @@ def test_what_cannot_be_read_is_one_error(bad: bytes, code: str):
             assert (error.error.status, error.error.code) == (502, code)
 
 
+def test_a_line_stops_at_what_cannot_be_read():
+    calls = [{"function": {}}, {"function": {"name": "f"}}]
+    body = line(message={"content": "a", "tool_calls": calls}, done=True)
+    events = same_however_cut(CODEC, STREAM, TARGET, body)
+    assert [type(event) for event in events] == [Start, TextDelta, ErrorEvent]
+
+
 def test_odd_values_are_passed_over():
     body = line(message={"content": 3, "thinking": [], "tool_calls": {}}, created_at="never")
     body += line(message=7) + line(message={"content": "x"}, logprobs=[{"token": 1}, 2])
@@ -286,8 +294,10 @@ def test_garbage(pieces: list[bytes]):
         ),
         (500, b'{"error": {"message": "cloud failed"}}', "cloud failed"),
         (502, b"Bad Gateway", "Bad Gateway"),
+        (404, b'{"error": "model \'x\' not found"}', "model 'x' not found"),
     ],
 )
 def test_http_errors(status: int, body: bytes, message: str):
     error = CODEC.decode_error(status, {"retry-after": "3"}, body)
     assert (error.status, error.message, error.retry_after) == (status, message, 3)
+    assert error.code == ("model_not_found" if status == 404 else None)

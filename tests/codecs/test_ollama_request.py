@@ -81,6 +81,7 @@ def test_the_url_whatever_the_base_url_ends_in(base: str):
         ({"reasoning_effort": "minimal"}, {"think": "low"}),
         ({"reasoning_effort": "high"}, {"think": "high"}),
         ({"reasoning_effort": "xhigh"}, {"think": "max"}),
+        ({"logprobs": True}, {"logprobs": True}),
         ({"logprobs": True, "top_logprobs": 2}, {"logprobs": True, "top_logprobs": 2}),
         ({"n": 1, "modalities": ["text"], "logit_bias": {}}, {}),
     ],

@@ -108,6 +108,19 @@ def test_references_that_multiply_are_bounded():
     assert text.count("type") <= 5 * schema.MAX_NODES
 
 
+def test_what_is_too_deep_accepts_anything():
+    deep: Any = {"type": "string"}
+    for _ in range(schema.MAX_DEPTH):
+        deep = {"items": deep} if len(json.dumps(deep)) % 2 else {"anyOf": [deep]}
+    seen = json.dumps(schema.inlined({"items": deep}))
+    assert "string" not in seen
+    assert seen.count("{") + seen.count("[") <= schema.MAX_DEPTH + 2
+    lists: Any = 1
+    for _ in range(2 * schema.MAX_DEPTH):
+        lists = [lists]
+    assert "1" not in json.dumps(schema.inlined({"x-lists": lists}))
+
+
 names = st.sampled_from(
     ["$ref", "$defs", "properties", "items", "anyOf", "allOf", "type", "a", "enum", "required"]
 )
