@@ -115,25 +115,27 @@ def _tools(asked: Prompt, dropped: list[str]) -> Json:
     if all(tool.strict for tool in tools):
         out["strict_tools"] = True
     elif any(tool.strict for tool in tools):
-        dropped.append("tools.function.strict")
+        dropped.append("tools.strict")
     return out
 
 
 def _sampling(asked: Prompt, dropped: list[str]) -> Json:
     given: Json = {
         "max_tokens": asked.max_tokens,
-        "temperature": asked.temperature,
+        "temperature": asked.temperature and min(asked.temperature, 1),
         "p": None if asked.top_p is None else min(max(asked.top_p, _LOWEST_P), _HIGHEST_P),
         "k": asked.extra.get("top_k"),
         "stop_sequences": list(asked.stop) or None,
         "seed": asked.seed,
     }
+    if (asked.temperature or 0) > 1:
+        dropped.append("temperature>1")
     for name in ("presence_penalty", "frequency_penalty"):
         value: float | None = getattr(asked, name)
-        if value is not None and value < 0:
-            dropped.append(name)
-        elif value is not None:
+        if value is not None and value >= 0:
             given[name] = min(value, 1)
+        if value is not None and not 0 <= value <= 1:
+            dropped.append(f"{name}<0" if value < 0 else f"{name}>1")
     return {name: value for name, value in given.items() if value is not None}
 
 

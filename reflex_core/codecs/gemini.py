@@ -26,7 +26,7 @@ class Gemini:
     name = "gemini"
 
     def encode(self, request: ChatRequest, target: Target) -> ProviderRequest:
-        body, dropped = gemini_request.encode(request, prompt(request), target.model)
+        body, dropped = gemini_request.encode(request, prompt(request), target)
         verb = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
         return native.post(target, f"{model_url(target)}:{verb}", body, dropped)
 

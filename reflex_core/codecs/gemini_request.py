@@ -20,6 +20,7 @@ from ..types import (
     Part,
     Prompt,
     ResponseFormat,
+    Target,
     TextPart,
 )
 from . import native
@@ -43,13 +44,13 @@ _BUDGET: Mapping[str, int] = {
 _PRO_BUDGET = 128
 """The least Gemini 2.5 Pro can think."""
 _LEVEL: Mapping[str, str] = {
-    "none": "minimal",
-    "minimal": "minimal",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "high",
-    "max": "high",
+    "none": "MINIMAL",
+    "minimal": "MINIMAL",
+    "low": "LOW",
+    "medium": "MEDIUM",
+    "high": "HIGH",
+    "xhigh": "HIGH",
+    "max": "HIGH",
 }
 _MIME = {
     "bmp": "image/bmp",
@@ -64,12 +65,13 @@ _MIME = {
 }
 
 
-def encode(request: ChatRequest, asked: Prompt, model: str) -> tuple[Json, list[str]]:
+def encode(request: ChatRequest, asked: Prompt, target: Target) -> tuple[Json, list[str]]:
     """The body, and the names of dropped parameters. Raises BadRequest."""
+    model = target.model
     dropped = native.leftovers(asked, mapped=("top_k", "web_search_options"))
     if any(isinstance(p, ImagePart) and p.detail for m in asked.messages for p in m.parts):
         dropped.append("image_url.detail")
-    body = _conversation(asked, _Signatures(request.body, model))
+    body = _conversation(asked, _Calls(request.body, asked, target))
     body |= _tools(asked, dropped)
     if config := _sampling(asked) | _answer(asked) | _thinking(asked, model, dropped):
         body["generationConfig"] = config
@@ -88,11 +90,17 @@ def generation(model: str) -> int:
 # --------------------------------------------------------------------------- messages
 
 
-class _Signatures:
-    """Thought signatures the client sent back, and the placeholder for those it did not."""
+class _Calls:
+    """Function calls and their results in the conversation.
 
-    def __init__(self, body: Json, model: str) -> None:
-        self._needed = generation(model) >= 3
+    Their thought signatures are those the client sent back, else a placeholder where one must be.
+    Ids go to AI Studio only: Vertex AI's v1 does not know them, and takes results in order.
+    """
+
+    def __init__(self, body: Json, asked: Prompt, target: Target) -> None:
+        self._names = native.tool_names(asked.messages)
+        self._ids = not target.provider.quirks.get("vertex")
+        self._needed = generation(target.model) >= 3
         self._known: dict[str, str] = {}
         for message in map(obj, items(body.get("messages"))):
             for id, value in obj(message.get("thought_signatures")).items():
@@ -105,23 +113,42 @@ class _Signatures:
         if isinstance(id, str) and text(value):
             self._known[id] = value
 
-    def sign(self, part: Json, id: str, first: bool) -> Json:
-        """Only the first call of a step must have one."""
-        value = self._known.get(id) or (NO_SIGNATURE if first and self._needed else None)
-        return {**part, "thoughtSignature": value} if value else part
+    def _named(self, id: str | None, name: str) -> Json:
+        return {"id": id, "name": name} if self._ids else {"name": name}
+
+    def given(self, message: Message) -> list[Json]:
+        """Only the first call of a step must have a signature."""
+        parts: list[Json] = []
+        for call in message.tool_calls:
+            arguments = {"args": native.arguments(call.arguments)}
+            part: Json = {"functionCall": self._named(call.id, call.name) | arguments}
+            placeholder = None if parts or not self._needed else NO_SIGNATURE
+            if signature := self._known.get(call.id) or placeholder:
+                part["thoughtSignature"] = signature
+            parts.append(part)
+        return parts
+
+    def result(self, message: Message) -> Json:
+        """A result must be an object: anything else is its `output`."""
+        value = parse_json(message.text.encode())
+        if not isinstance(value, dict):
+            value = {"output": value if isinstance(value, list) else message.text}
+        named = self._named(message.tool_call_id, native.tool_name(message, self._names))
+        return {"functionResponse": {**named, "response": value}}
 
 
-def _conversation(asked: Prompt, signatures: _Signatures) -> Json:
+def _conversation(asked: Prompt, calls: _Calls) -> Json:
     """`contents`, neighbours of one role joined, and `systemInstruction`."""
     system = [m for m in asked.messages if m.role in ("system", "developer")]
     rest = [m for m in asked.messages if m.role not in ("system", "developer")]
     if not rest:
         system, rest = system[:-1], system[-1:]
-    names = native.tool_names(asked.messages)
     contents: list[Json] = []
     for message in rest:
         role = "model" if message.role == "assistant" else "user"
-        parts = _parts(message, names, signatures)
+        parts = [_part(part, message) for part in message.parts] + calls.given(message)
+        if message.role == "tool":
+            parts = [calls.result(message)]
         if parts and contents and contents[-1]["role"] == role:
             contents[-1]["parts"] += parts
         elif parts:
@@ -130,25 +157,6 @@ def _conversation(asked: Prompt, signatures: _Signatures) -> Json:
     if system:
         body["systemInstruction"] = {"parts": [{"text": m.text} for m in system]}
     return body
-
-
-def _parts(message: Message, names: Mapping[str, str], signatures: _Signatures) -> list[Json]:
-    if message.role == "tool":
-        response: Json = {"id": message.tool_call_id, "name": native.tool_name(message, names)}
-        return [{"functionResponse": {**response, "response": _result(message.text)}}]
-    parts = [_part(part, message) for part in message.parts]
-    for at, call in enumerate(message.tool_calls):
-        given: Json = {"id": call.id, "name": call.name, "args": native.arguments(call.arguments)}
-        parts.append(signatures.sign({"functionCall": given}, call.id, at == 0))
-    return parts
-
-
-def _result(content: str) -> Json:
-    """A tool's result must be an object: anything else is its `output`."""
-    value = parse_json(content.encode())
-    if isinstance(value, dict):
-        return obj(value)
-    return {"output": value if isinstance(value, list) else content}
 
 
 def _part(part: Part, message: Message) -> Json:
@@ -193,7 +201,7 @@ def _tools(asked: Prompt, dropped: list[str]) -> Json:
     if asked.parallel_tool_calls is False:
         dropped.append("parallel_tool_calls")
     if any(tool.strict for tool in asked.tools):
-        dropped.append("tools.function.strict")
+        dropped.append("tools.strict")
     tools: list[Json] = []
     if asked.tools:
         declared: list[Json] = []
@@ -228,7 +236,7 @@ def _sampling(asked: Prompt) -> Json:
         "topP": asked.top_p,
         "topK": asked.extra.get("top_k"),
         "stopSequences": list(asked.stop) or None,
-        "seed": asked.seed,
+        "seed": None if asked.seed is None else _seed(asked.seed),
         "candidateCount": asked.n if asked.n > 1 else None,
         "presencePenalty": asked.presence_penalty,
         "frequencyPenalty": asked.frequency_penalty,
@@ -236,6 +244,11 @@ def _sampling(asked: Prompt) -> Json:
         "logprobs": (asked.top_logprobs or None) if asked.logprobs else None,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _seed(seed: int) -> int:
+    """Gemini's are 32 bits wide; any number does, as long as it is always the same."""
+    return seed if -(2**31) <= seed < 2**31 else seed % 2**31
 
 
 def _answer(asked: Prompt) -> Json:
@@ -265,10 +278,10 @@ def _thinking(asked: Prompt, model: str, dropped: list[str]) -> Json:
         return {}
     if generation(model) >= 3:
         level = _LEVEL[effort]
-        if "pro" in name and level == "minimal":
-            level = "low"
-        if name.startswith("gemini-3-pro") and level == "medium":
-            level = "high"
+        if "pro" in name and level == "MINIMAL":
+            level = "LOW"
+        if name.startswith("gemini-3-pro") and level == "MEDIUM":
+            level = "HIGH"
         config: Json = {"thinkingLevel": level}
     elif name.startswith("gemini-2.5"):
         least = _PRO_BUDGET if "pro" in name else 0
@@ -276,4 +289,8 @@ def _thinking(asked: Prompt, model: str, dropped: list[str]) -> Json:
     else:
         dropped.append("reasoning_effort")
         return {}
-    return {"thinkingConfig": config | ({} if effort == "none" else {"includeThoughts": True})}
+    if effort != "none":
+        config["includeThoughts"] = True
+    elif config != {"thinkingBudget": 0}:
+        dropped.append("reasoning_effort=none")
+    return {"thinkingConfig": config}

@@ -84,7 +84,7 @@ def _tools(asked: Prompt, dropped: list[str]) -> Json:
     if asked.parallel_tool_calls is False:
         dropped.append("parallel_tool_calls")
     if any(tool.strict for tool in asked.tools):
-        dropped.append("tools.function.strict")
+        dropped.append("tools.strict")
     if not asked.tools or (choice and choice.mode == "none"):
         return {}
     return {"tools": [_tool(tool) for tool in asked.tools]}

@@ -50,6 +50,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required":
         ({"max_tokens": 5}, {"max_tokens": 5}),
         ({"max_tokens": 5, "max_completion_tokens": 6}, {"max_tokens": 6}),
         ({"temperature": 0, "seed": 0}, {"temperature": 0, "seed": 0}),
+        ({"temperature": 2}, {"temperature": 1}),
         ({"top_p": 0.5, "top_k": 3}, {"p": 0.5, "k": 3}),
         ({"top_p": 1}, {"p": 0.99}),
         ({"top_p": 0}, {"p": 0.01}),
@@ -120,7 +121,7 @@ def test_strict_tools():
     assert sent(tools=[strict])["strict_tools"] is True
     mixed = CODEC.encode(chat_request(False, tools=[strict, loose]), TARGET)
     assert "strict_tools" not in orjson.loads(mixed.body)
-    assert mixed.dropped == ("tools.function.strict",)
+    assert mixed.dropped == ("tools.strict",)
 
 
 def test_messages():
@@ -170,6 +171,8 @@ def test_what_is_dropped_is_named():
         parallel_tool_calls=False,
         tools=[tool("f")],
         presence_penalty=-1,
+        frequency_penalty=1.5,
+        temperature=1.5,
         logprobs=True,
         top_logprobs=2,
     )
@@ -177,7 +180,9 @@ def test_what_is_dropped_is_named():
         "user",
         "prompt_cache_key",
         "parallel_tool_calls",
-        "presence_penalty",
+        "temperature>1",
+        "presence_penalty<0",
+        "frequency_penalty>1",
         "top_logprobs",
     )
 

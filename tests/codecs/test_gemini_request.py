@@ -79,6 +79,7 @@ def answer_format(**spec: Any) -> dict[str, Any]:
             {"temperature": 0, "topP": 0.5, "topK": 7},
         ),
         ({"stop": "X", "seed": 0}, {"stopSequences": ["X"], "seed": 0}),
+        ({"seed": 2**31 + 5}, {"seed": 5}),
         ({"n": 2}, {"candidateCount": 2}),
         ({"n": 1}, None),
         (
@@ -119,17 +120,23 @@ def test_parameters(given: dict[str, Any], expected: dict[str, Any] | None):
         ("gemini-2.5-flash", "minimal", {"thinkingBudget": 1024, "includeThoughts": True}),
         ("gemini-2.5-flash", "medium", {"thinkingBudget": 8192, "includeThoughts": True}),
         ("models/gemini-2.5-pro", "max", {"thinkingBudget": 24576, "includeThoughts": True}),
-        ("gemini-3-flash-preview", "none", {"thinkingLevel": "minimal"}),
-        ("gemini-3.1-pro-preview", "none", {"thinkingLevel": "low"}),
-        ("gemini-3.1-pro-preview", "minimal", {"thinkingLevel": "low", "includeThoughts": True}),
-        ("gemini-3.1-pro-preview", "medium", {"thinkingLevel": "medium", "includeThoughts": True}),
-        ("gemini-3-pro-preview", "medium", {"thinkingLevel": "high", "includeThoughts": True}),
-        ("gemini-flash-latest", "xhigh", {"thinkingLevel": "high", "includeThoughts": True}),
+        ("gemini-3-flash-preview", "none", {"thinkingLevel": "MINIMAL"}),
+        ("gemini-3.1-pro-preview", "none", {"thinkingLevel": "LOW"}),
+        ("gemini-3.1-pro-preview", "minimal", {"thinkingLevel": "LOW", "includeThoughts": True}),
+        ("gemini-3.1-pro-preview", "medium", {"thinkingLevel": "MEDIUM", "includeThoughts": True}),
+        ("gemini-3-pro-preview", "medium", {"thinkingLevel": "HIGH", "includeThoughts": True}),
+        ("gemini-flash-latest", "xhigh", {"thinkingLevel": "HIGH", "includeThoughts": True}),
     ],
 )
 def test_thinking(model: str, effort: str, expected: dict[str, Any]):
     body = sent(on(model), reasoning_effort=effort)
     assert body["generationConfig"] == {"thinkingConfig": expected}
+
+
+@pytest.mark.parametrize("model", ["gemini-2.5-pro", "gemini-3-flash-preview"])
+def test_thinking_that_cannot_be_turned_off_is_named(model: str):
+    assert encoded(on(model), reasoning_effort="none").dropped == ("reasoning_effort=none",)
+    assert encoded(on("gemini-2.5-flash"), reasoning_effort="none").dropped == ()
 
 
 @pytest.mark.parametrize(
@@ -210,7 +217,7 @@ def test_what_is_dropped_is_named():
         "prediction",
         "image_url.detail",
         "parallel_tool_calls",
-        "tools.function.strict",
+        "tools.strict",
         "reasoning_effort",
     )
 
@@ -359,6 +366,14 @@ def test_parallel_calls_and_their_results():
     ]
     assert [p["functionResponse"]["name"] for p in results["parts"][:2]] == ["f", "g"]
     assert results["parts"][2] == {"text": "And now?"}
+
+
+def test_vertex_knows_no_ids():
+    target = target_for("gemini", model="gemini-2.5-flash", quirks={"vertex": True})
+    given, results = sent(target, messages=turn(call("c1", "f")))["contents"][1:]
+    assert given["parts"][1] == {"functionCall": {"name": "f", "args": {}}}
+    response = {"name": "f", "response": {"output": "ok"}}
+    assert results["parts"][0] == {"functionResponse": response}
 
 
 def signatures(target: Target, *calls: dict[str, Any], **more: Any) -> list[str | None]:

@@ -199,7 +199,7 @@ def test_what_is_dropped_is_named():
         "store",
         "verbosity",
         "parallel_tool_calls",
-        "tools.function.strict",
+        "tools.strict",
     )
 
 
