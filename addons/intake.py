@@ -10,7 +10,10 @@ from typing import Literal
 from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-Kind = Literal["chat", "models", "websocket", "health", "ready", "other", "unknown"]
+from reflex_core.admin import is_admin_path
+from reflex_core.admin_guard import LOCAL_NAME
+
+Kind = Literal["chat", "models", "websocket", "health", "ready", "admin", "other", "unknown"]
 
 _AZURE = re.compile(r"/openai/deployments/([^/]+)(/.*)")
 
@@ -39,6 +42,8 @@ def classify(flow: http.HTTPFlow, hosts: tuple[str, ...]) -> Intake | None:
     """None for a flow that is none of ours."""
     request = flow.request
     reverse = is_reverse(flow)
+    if not reverse and request.host == LOCAL_NAME:
+        return Intake("admin", request.path)
     if not reverse and not (
         host_matches(request.host, hosts) or host_matches(flow.client_conn.sni, hosts)
     ):
@@ -54,7 +59,9 @@ def classify(flow: http.HTTPFlow, hosts: tuple[str, ...]) -> Intake | None:
     for prefix in ("/v1", "/openai/v1"):
         if path.startswith((prefix + "/", prefix + "?")) or path == prefix:
             return _by_path(request.method, path[len(prefix) :] or "/", None)
-    return Intake("unknown" if reverse else "other", path)
+    if reverse:
+        return Intake("admin" if is_admin_path(path) else "unknown", path)
+    return Intake("other", path)
 
 
 def _by_path(method: str, path: str, deployment: str | None) -> Intake:

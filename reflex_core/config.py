@@ -56,12 +56,17 @@ class Config:
     stale_if_error: float
     shutdown_grace: float
     fast_hits: str
+    admin_token: str = field(repr=False)
+    admin_hosts: frozenset[str]
     upstream_proxy: str
     mock_provider: bool
     mock_delay: float
     providers: Mapping[str, Provider] = field(default_factory=dict[str, Provider])
     """The catalogue with the user's own rows."""
 
+
+MIN_TOKEN = 16
+"""Characters: nobody limits guesses."""
 
 _FIELDS = {f.name for f in fields(Config)}
 
@@ -82,6 +87,7 @@ def build(values: Mapping[str, Any], environ: Mapping[str, str] | None = None) -
     found["models"] = _model_map(found["models"])
     found["fallbacks"] = _fallbacks(found["fallbacks"])
     found["shared_namespaces"] = frozenset(found["shared_namespaces"])
+    found["admin_hosts"] = frozenset(host.lower() for host in found["admin_hosts"])
     found["hosts"] = tuple(host.lower().rstrip(".") for host in found["hosts"])
     found["storage_path"] = _folder(found["storage_path"])
     if found["mock_provider"]:
@@ -167,6 +173,8 @@ def _folder(path: str) -> Path:
 
 
 def _check(found: dict[str, Any], providers: Mapping[str, Provider]) -> None:
+    if 0 < len(found["admin_token"]) < MIN_TOKEN:
+        raise ConfigError(f"reflex_admin_token: must have at least {MIN_TOKEN} characters.")
     name = found["provider"]
     if name and name not in providers:
         known = ", ".join(sorted(providers))

@@ -219,6 +219,20 @@ OPTIONS: tuple[Option, ...] = (
         " (console, mitmweb, -w, other scripts).",
         choices=("auto", "on", "off"),
     ),
+    Option(
+        "admin_token",
+        "str",
+        "",
+        "Token for the dashboard, /metrics and the other admin paths, at least 16 characters. Empty:"
+        " they answer clients on the proxy's own machine only.",
+    ),
+    Option(
+        "admin_hosts",
+        "list",
+        (),
+        "Host names the admin paths may be asked by, beside localhost, 127.0.0.1, [::1] and"
+        " reflex.local.",
+    ),
     Option("upstream_proxy", "str", "", "HTTP proxy on the way to providers. Empty: none."),
     Option(
         "mock_provider", "bool", False, "Same as reflex_provider=mock, with no upstream at all."

@@ -10,7 +10,10 @@ from typing import Any
 
 from .types import Json
 
-logger = logging.getLogger("reflex")
+REQUEST_LOG = "reflex.requests"
+"""Name of the logger that gets one line a request."""
+
+logger = logging.getLogger(REQUEST_LOG)
 
 
 @dataclass(slots=True)
@@ -56,6 +59,19 @@ class Stats:
             (time.perf_counter() - record.started) * 1000,
             f" ({detail})" if detail else "",
         )
+
+    def to_json(self) -> Json:
+        """The same numbers for programs."""
+        total = sum(self.requests.values())
+        hits = sum(n for status, n in self.requests.items() if status.startswith("hit-"))
+        return {
+            "requests": {"total": total, "by_status": dict(self.requests)},
+            "hit_rate": hits / total if total else None,
+            "tokens_saved": self.tokens_saved,
+            "upstream": {"calls": self.upstream_calls, "cancelled": self.cancelled},
+            "errors": dict(self.errors),
+            "not_stored": dict(self.not_stored),
+        }
 
     def lines(self, storage: dict[str, Any], in_flight: int) -> list[str]:
         """`name: value`, for people."""

@@ -1,0 +1,127 @@
+"""The admin surface: numbers, why, purge, mark-wrong, search, metrics and the dashboard, sans-io.
+
+    GET  /reflex/          the dashboard            GET  /metrics          Prometheus
+    GET  /reflex/stats     counters as JSON         POST /reflex/purge     {"what", "value"}
+
+At these paths on the reverse listener, and at http://reflex.local through the forward one. Who may
+come in is decided in admin_guard. Errors have OpenAI's shape.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+
+from . import admin_guard
+from .admin_guard import AdminRequest
+from .errors import ApiError
+from .reply import Headers, Reply
+from .types import Json
+
+if TYPE_CHECKING:
+    from .app import App
+
+logger = logging.getLogger("reflex")
+
+_SECURITY: Headers = (
+    ("cache-control", "no-store"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("referrer-policy", "no-referrer"),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+)
+_MAX_BODY = 256 * 1024
+
+
+def is_admin_path(path: str) -> bool:
+    """On the reverse listener; everything else there is the OpenAI API."""
+    bare = path.partition("?")[0]
+    return bare in ("/metrics", "/reflex") or bare.startswith("/reflex/")
+
+
+class Admin:
+    """Answers admin requests. Lives on the App's event loop."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._routes: dict[tuple[str, str], Callable[[AdminRequest], Awaitable[Reply]]] = {
+            ("GET", "/reflex/stats"): self._stats,
+            ("POST", "/reflex/purge"): self._purge,
+        }
+
+    async def answer(self, request: AdminRequest) -> Reply:
+        """Never raises."""
+        try:
+            reply = await self._route(request)
+        except _Refused as refusal:
+            reply = Reply.of_error(refusal.error)
+        except Exception:
+            logger.exception("reflex: an admin request failed")
+            reply = Reply.of_error(ApiError(500, "Reflex failed on this request."))
+        have = {name for name, _ in reply.headers}
+        return replace(
+            reply, headers=reply.headers + tuple(h for h in _SECURITY if h[0] not in have)
+        )
+
+    async def _route(self, request: AdminRequest) -> Reply:
+        config = self._app.config
+        error = admin_guard.check(request, config.admin_token, config.admin_hosts)
+        if error is not None:
+            raise _Refused(error)
+        if not admin_guard.authenticated(request, config.admin_token):
+            message = "Send the token of reflex_admin_token as a Bearer token."
+            raise _Refused(ApiError(401, message, code="token_needed"))
+        bare = request.path.partition("?")[0]
+        handler = self._routes.get((request.method, bare))
+        if handler is None:
+            raise _Refused(_no_route(self._routes, request.method, bare))
+        return await handler(request)
+
+    # ------------------------------------------------------------------ routes
+
+    async def _stats(self, request: AdminRequest) -> Reply:
+        return Reply.of_json(await self._app.stats_json())
+
+    async def _purge(self, request: AdminRequest) -> Reply:
+        body = _json(request)
+        what, value = str(body.get("what", "")), str(body.get("value") or "")
+        try:
+            count = await asyncio.to_thread(self._app.purge, what, value)
+        except ValueError as error:
+            raise _Refused(ApiError(400, str(error), param="what")) from None
+        logger.info("reflex: %d stored answers deleted", count)
+        return Reply.of_json({"deleted": count})
+
+
+class _Refused(Exception):
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def _no_route(routes: dict[tuple[str, str], Any], method: str, path: str) -> ApiError:
+    methods = sorted(m for m, p in routes if p == path)
+    if methods:
+        return ApiError(405, f"Use {' or '.join(methods)} here, not {method[:20]}.")
+    return ApiError(404, f"No such path: {path[:200]}.", code="unknown_url")
+
+
+def _json(request: AdminRequest) -> Json:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise _Refused(ApiError(415, "Send JSON, with content-type: application/json."))
+    if len(request.body) > _MAX_BODY:
+        raise _Refused(ApiError(413, "The body is too large."))
+    try:
+        value = orjson.loads(request.body)
+    except orjson.JSONDecodeError:
+        raise _Refused(ApiError(400, "The body is not valid JSON.")) from None
+    if not isinstance(value, dict):
+        raise _Refused(ApiError(400, "The body must be a JSON object."))
+    return cast(Json, value)
