@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reflex_core import ndjson
@@ -74,7 +74,6 @@ def test_what_is_no_element_is_a_frame_of_its_own(body: bytes, expected: list[by
 
 
 @given(st.lists(containers, max_size=5), st.sampled_from([None, 1]), st.integers(0, 9))
-@settings(max_examples=50)
 def test_arrays_give_back_their_elements_however_cut(
     values: list[Any], indent: int | None, seed: int
 ):
@@ -84,7 +83,6 @@ def test_arrays_give_back_their_elements_however_cut(
 
 
 @given(st.lists(json_values, max_size=5), st.sampled_from(["\n", "\r\n"]), st.integers(0, 9))
-@settings(max_examples=50)
 def test_lines_give_back_their_values_however_cut(values: list[Any], end: str, seed: int):
     body = "".join(json.dumps(value) + end for value in values).encode()
     for chunks in ([body], bytewise(body), cuts(body, seed)):
@@ -92,7 +90,6 @@ def test_lines_give_back_their_values_however_cut(values: list[Any], end: str, s
 
 
 @given(st.binary(max_size=200) | st.text('[]{}",\\ 1', max_size=60).map(str.encode))
-@settings(max_examples=100)
 def test_garbage_is_framed_the_same_however_cut(body: bytes):
     for framer in FRAMERS:
         whole = frames(framer(), [body])

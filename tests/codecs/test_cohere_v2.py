@@ -9,7 +9,7 @@ import httpx
 import orjson
 import pytest
 from cohere.core.api_error import ApiError as CohereApiError
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reflex_core import sse
@@ -393,7 +393,6 @@ fragments = st.sampled_from(
 
 
 @given(st.lists(fragments | st.binary(max_size=12), max_size=8))
-@settings(max_examples=100)
 def test_garbage(pieces: list[bytes]):
     check_garbage(CODEC, STREAM, TARGET, b"".join(pieces))
 

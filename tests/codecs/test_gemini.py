@@ -13,7 +13,7 @@ import orjson
 import pytest
 from google import genai
 from google.genai import errors, types
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reflex_core import ndjson, sse
@@ -316,7 +316,6 @@ fragments = st.sampled_from(
 
 
 @given(st.lists(fragments | st.binary(max_size=12), max_size=8))
-@settings(max_examples=100)
 def test_garbage(pieces: list[bytes]):
     check_garbage(CODEC, STREAM, TARGET, b"".join(pieces))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reflex_core.codecs.gemini_schema import KEYWORDS, gemini
@@ -210,7 +210,6 @@ junk = st.recursive(
 
 
 @given(st.dictionaries(keywords, junk, max_size=6))
-@settings(max_examples=150)
 def test_anything_at_all_becomes_something_gemini_takes(given: dict[str, Any]):
     before = copy.deepcopy(given)
     seen = gemini(given)
@@ -267,7 +266,6 @@ proper = st.recursive(
 
 
 @given(proper, st.lists(values, max_size=12))
-@settings(max_examples=200)
 def test_what_was_valid_stays_valid(given: dict[str, Any], instances: list[Any]):
     before, after = (
         jsonschema.Draft202012Validator(given),

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reflex_core.codecs import schema
@@ -132,7 +132,6 @@ junk = st.recursive(
 
 
 @given(st.dictionaries(names, junk, max_size=5))
-@settings(max_examples=100)
 def test_anything_at_all_is_inlined(given: dict[str, Any]):
     before = copy.deepcopy(given)
     seen = schema.inlined(given)
