@@ -7,7 +7,7 @@ A backend that breaks raises BackendError; callers fail open.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,6 +43,21 @@ class Entry:
     id: int = 0
     """Row id, set by the store; the index's key."""
     hits: int = 0
+    request: bytes = field(default=b"", repr=False)
+    """The request's body, kept to explain misses. Write-only: read it with `Store.requests`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """What was asked to get one stored answer."""
+
+    id: int
+    """The entry's row id."""
+    key: bytes
+    scope: bytes
+    model: str
+    created: float
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +116,10 @@ class Store(Protocol):
 
     def recent(self, limit: int, now: float) -> list[Entry]:
         """Most recently used entries, to warm the memory tier."""
+        ...
+
+    def requests(self, tenant: bytes, limit: int) -> list[StoredRequest]:
+        """The tenant's entries whose request was kept, expired or not, most recently used first."""
         ...
 
     def put_vectors(self, rows: Sequence[Vectors]) -> None:

@@ -328,4 +328,4 @@ def _call[T](hook: Callable[[T], None], value: T) -> None:
 
 
 def _size(entry: Entry) -> int:
-    return len(entry.completion) + len(entry.question or "") + _OVERHEAD
+    return len(entry.completion) + len(entry.question or "") + len(entry.request) + _OVERHEAD

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from ..memory import matching
-from ..ports import Entry, Vectors
+from ..ports import Entry, StoredRequest, Vectors
 
 _OVERHEAD = 512
 
@@ -22,6 +22,7 @@ class MemoryStore:
         self._entries: dict[int, Entry] = {}
         self._ids: dict[bytes, int] = {}
         self._used: dict[int, float] = {}
+        self._requests: dict[int, bytes] = {}
         self._vectors: dict[int, Vectors] = {}
         self._replaced: list[int] = []
         self._next = count(1)
@@ -49,7 +50,9 @@ class MemoryStore:
                     self._delete(old)
                     self._replaced.append(old)
                 id = next(self._next)
-                self._entries[id] = replace(entry, id=id, hits=0)
+                self._entries[id] = replace(entry, id=id, hits=0, request=b"")
+                if entry.request:
+                    self._requests[id] = entry.request
                 self._ids[entry.key] = id
                 self._used[id] = entry.created
                 ids.append(id)
@@ -95,6 +98,12 @@ class MemoryStore:
             ids = sorted(self._entries, key=self._use, reverse=True)
             found = [entry for id in ids if (entry := self.get_by_id(id, now)) is not None]
             return found[:limit]
+
+    def requests(self, tenant: bytes, limit: int) -> list[StoredRequest]:
+        with self._lock:
+            ids = sorted(self._requests, key=self._use, reverse=True)
+            mine = [id for id in ids if self._entries[id].tenant == tenant][:limit]
+            return [_stored_request(self._entries[id], self._requests[id]) for id in mine]
 
     def put_vectors(self, rows: Sequence[Vectors]) -> None:
         with self._lock:
@@ -147,6 +156,7 @@ class MemoryStore:
         entry = self._entries.pop(id)
         del self._ids[entry.key], self._used[id]
         self._vectors.pop(id, None)
+        self._requests.pop(id, None)
 
     def _use(self, id: int) -> tuple[float, int]:
         return self._used[id], id
@@ -154,4 +164,9 @@ class MemoryStore:
     def _size(self, id: int) -> int:
         entry, vectors = self._entries[id], self._vectors.get(id)
         size = len(entry.completion) + len((entry.question or "").encode()) + _OVERHEAD
+        size += len(self._requests.get(id, b""))
         return size + (len(vectors.embedding) + len(vectors.tokens) if vectors else 0)
+
+
+def _stored_request(entry: Entry, body: bytes) -> StoredRequest:
+    return StoredRequest(entry.id, entry.key, entry.scope, entry.model, entry.created, body)

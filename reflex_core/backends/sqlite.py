@@ -6,13 +6,14 @@ import logging
 import sqlite3
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import BackendError
-from ..ports import Entry, Vectors
+from ..ports import Entry, StoredRequest, Vectors
 from .sqlite_database import Database
 from .sqlite_schema import COLUMNS, SCHEMA, entry
 
@@ -26,6 +27,8 @@ _OVERHEAD = 300
 _BATCH = 1000
 _SHRINK_PAGES = 5000
 """At most so many pages are given back at a time: moving one takes about 60 us."""
+_MAX_REQUEST = 256 * 1024
+"""Bytes, deflated: larger requests (images, mostly) are not kept."""
 _ALIVE = "(expires IS NULL OR expires > ?)"
 
 
@@ -82,6 +85,8 @@ class SqliteStore:
                 old = db.execute("DELETE FROM entries WHERE key = ? RETURNING id", (item.key,))
                 replaced += [row[0] for row in old.fetchall()]
                 ids.append(_insert(db, item))
+                if item.request and len(packed := zlib.compress(item.request)) <= _MAX_REQUEST:
+                    db.execute("INSERT INTO requests VALUES (?, ?)", (ids[-1], packed))
         self._tell_later(replaced)
         return ids
 
@@ -102,6 +107,16 @@ class SqliteStore:
         with self._db.read() as db:
             rows = db.execute(query, (now, limit)).fetchall()
         return [entry(row) for row in rows]
+
+    def requests(self, tenant: bytes, limit: int) -> list[StoredRequest]:
+        query = (
+            "SELECT e.id, key, scope, model, created, body FROM requests r JOIN entries e USING (id)"
+            " WHERE tenant = ? ORDER BY used DESC, e.id DESC LIMIT ?"
+        )
+        with self._db.read() as db:
+            rows = db.execute(query, (tenant, limit)).fetchall()
+        found = [StoredRequest(*row[:5], _inflate(row[5])) for row in rows]
+        return [request for request in found if request.body]
 
     # ----------------------------------------------------------------- removal
 
@@ -185,8 +200,9 @@ class SqliteStore:
         """Delete the least recently used entries that hold about `size` bytes, one batch at most."""
         query = (
             "SELECT e.id, length(completion) + ifnull(length(CAST(question AS BLOB)), 0)"
-            " + ifnull(length(embedding), 0) + ifnull(length(tokens), 0)"
+            " + ifnull(length(embedding), 0) + ifnull(length(tokens), 0) + ifnull(length(body), 0)"
             " FROM entries e LEFT JOIN vectors USING (id) LEFT JOIN tokens USING (id)"
+            " LEFT JOIN requests USING (id)"
             " ORDER BY used, e.id LIMIT ?"
         )
         with self._db.write() as db:
@@ -335,3 +351,11 @@ def _pages(db: sqlite3.Connection) -> tuple[int, int, int]:
 def _used_bytes(db: sqlite3.Connection) -> int:
     pages, free, size = _pages(db)
     return (pages - free) * size
+
+
+def _inflate(packed: bytes) -> bytes:
+    """Empty for what is damaged."""
+    try:
+        return zlib.decompress(packed)
+    except zlib.error:
+        return b""

@@ -47,7 +47,15 @@ CREATE TABLE tokens (
 ) STRICT;
 """
 
-MIGRATIONS = (_V1,)
+_V2 = """
+CREATE TABLE requests (
+    id INTEGER PRIMARY KEY REFERENCES entries (id) ON DELETE CASCADE,
+    body BLOB NOT NULL
+) STRICT
+"""
+"""`body` is deflated (zlib)."""
+
+MIGRATIONS = (_V1, _V2)
 """MIGRATIONS[n] takes schema n to n + 1. Never edit one that was released: add another."""
 
 SCHEMA = len(MIGRATIONS)
@@ -119,3 +127,4 @@ def probe(connection: sqlite3.Connection) -> None:
     connection.execute(f"SELECT {COLUMNS}, used FROM entries LIMIT 0")
     connection.execute("SELECT v.id, v.embedding, t.tokens FROM vectors v, tokens t LIMIT 0")
     connection.execute("SELECT id, name FROM embedders LIMIT 0")
+    connection.execute("SELECT id, body FROM requests LIMIT 0")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -582,3 +583,19 @@ def test_ids_are_not_lost_when_eviction_fails(h: Harness) -> None:
     end(holder)
     h.time += 1.1
     assert h.store.evict(NOW) == [first]
+
+
+def test_large_requests_are_left_out(h: Harness) -> None:
+    """What does not deflate well is an image; the answer is stored all the same."""
+    small = replace(an_entry(1), request=b"x" * 1_000_000)
+    big = replace(an_entry(2), request=random.Random(0).randbytes(300_000))
+    h.store.put([small, big])
+    assert [r.body for r in h.store.requests(small.tenant, 5)] == [small.request]
+    assert h.store.get(big.key, NOW) is not None
+
+
+def test_damaged_request_is_not_shown(h: Harness) -> None:
+    h.store.put([replace(an_entry(1), request=b"{}")])
+    with closing(sqlite3.connect(h.path)) as db, db:
+        db.execute("UPDATE requests SET body = x'00'")
+    assert h.store.requests(an_entry(1).tenant, 5) == []

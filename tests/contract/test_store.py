@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -152,6 +153,29 @@ def test_touch_counts_and_orders(store: Store) -> None:
     assert [entry.id for entry in recent] == [ids[0], ids[2], ids[1]]
     assert [entry.hits for entry in recent] == [2, 0, 1]
     assert [entry.id for entry in store.recent(1, NOW)] == [ids[0]]
+
+
+def test_requests_are_kept_apart(store: Store) -> None:
+    """They explain misses: nothing else reads them, and other tenants never do."""
+    asked = [an_entry(n, created=NOW + n, request=b'{"n":%d}' % n * 50) for n in range(3)]
+    ids = store.put([*asked, an_entry(7), an_entry(8, tenant=b"u" * 16, request=b"{}")])
+    found = store.requests(b"t" * 16, 10)
+    assert [(r.id, r.body) for r in found] == [(ids[n], asked[n].request) for n in (2, 1, 0)]
+    assert found[0].key == asked[2].key
+    assert (found[0].scope, found[0].model, found[0].created) == (b"s" * 32, "gpt", NOW + 2)
+    assert [r.id for r in store.requests(b"t" * 16, 1)] == [ids[2]]
+    assert [r.body for r in store.requests(b"u" * 16, 10)] == [b"{}"]
+    assert store.get(asked[0].key, NOW) == replace(asked[0], id=ids[0], request=b"")
+    store.purge(key=asked[0].key)
+    store.put([replace(asked[1], request=b"[]")])
+    assert [r.body for r in store.requests(b"t" * 16, 10)] == [asked[2].request, b"[]"]
+
+
+def test_requests_count_for_the_size(make: Callable[..., Store]) -> None:
+    store = make(400_000)
+    store.put([an_entry(n, request=random.Random(n).randbytes(20_000)) for n in range(50)])
+    assert store.evict(NOW)
+    assert 1 <= len(store.requests(b"t" * 16, 100)) < 20
 
 
 # --------------------------------------------------------------------------- removal
