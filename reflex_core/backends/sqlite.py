@@ -115,7 +115,10 @@ class SqliteStore:
         )
         with self._db.read() as db:
             rows = db.execute(query, (tenant, limit)).fetchall()
-        found = [StoredRequest(*row[:5], _inflate(row[5])) for row in rows]
+        found = [
+            StoredRequest(id, key, scope, model, created, _inflate(packed))
+            for id, key, scope, model, created, packed in rows
+        ]
         return [request for request in found if request.body]
 
     # ----------------------------------------------------------------- removal
