@@ -249,7 +249,8 @@ def _nearest(ids: Ids, codes: Words, query: Words, k: int) -> tuple[Ids, Distanc
         return ids, distances
     limit = _limit(distances, k)
     nearer = np.flatnonzero(distances < limit)
-    ties = np.flatnonzero(distances == limit)[len(nearer) - k :]
+    ties = np.flatnonzero(distances == limit)
+    ties = ties[np.argsort(ids[ties])[len(nearer) - k :]]
     rows = np.concatenate([nearer, ties])
     return ids[rows], distances[rows]
 
