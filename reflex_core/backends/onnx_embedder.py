@@ -24,7 +24,7 @@ _BATCH = 16
 _LONGEST_TOKEN = 32
 """Characters per token beyond which a text is taken to be over the window without tokenising it."""
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_PROBES = ("How do I reset my password?", "What is the weather like in the north today, then?")
+_PROBES = ("Hello?", "What is the weather like in the north today, then?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class OnnxEmbedder:
         self._pooling: Pooling = _pooling(files, self._token_output, pooled_output)
         wanted = (self._token_output, pooled_output if self._pooling == "output" else None)
         self._outputs = [name for name in wanted if name]
-        self.max_tokens = min(files.max_tokens, max_tokens or files.max_tokens)
+        self.max_tokens = files.max_tokens
         self._cut: int | None = None
         self._one_by_one = True
         size = len(self._embed_tokens(self._probes()[:1])[0].vector)
@@ -77,6 +77,7 @@ class OnnxEmbedder:
             f" prefix={files.prefix!r} dim={self.dim}"
         )
         self._one_by_one = not self._is_batch_invariant()
+        self.max_tokens = min(files.max_tokens, max_tokens or files.max_tokens)
 
     def embed(self, texts: Sequence[str]) -> list[Embedding | None]:
         """None for a text over `max_tokens` or with lone surrogates. Raises BackendError when the model fails."""
