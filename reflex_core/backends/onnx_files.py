@@ -139,7 +139,9 @@ def _read_prefix(path: Path) -> str:
     """What SentenceTransformer.encode() would put before a text: its default prompt, if any."""
     config = _read_fields(path / "config_sentence_transformers.json")
     prompts, name = config.get("prompts"), config.get("default_prompt_name")
-    found = cast(dict[Any, Any], prompts).get(name) if isinstance(prompts, dict) else None
+    if not isinstance(prompts, dict) or not isinstance(name, str):
+        return ""
+    found = cast(dict[str, Any], prompts).get(name)
     return found if isinstance(found, str) else ""
 
 
