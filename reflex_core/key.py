@@ -87,7 +87,7 @@ def exact_key(tenant: bytes, provider_name: str, upstream_model: str, body: Json
     string and a list with one text part have different keys, since providers need not treat them
     alike. Give `provider_name` something that tells two base URLs of one provider apart.
     """
-    parts = [tenant, _utf8(provider_name), _utf8(upstream_model), canonical(_meaningful(body))]
+    parts = [tenant, _utf8(provider_name), _utf8(upstream_model), canonical(meaningful(body))]
     return _digest(b"reflex.exact.1", parts)
 
 
@@ -99,7 +99,7 @@ def scope(
     That is the whole body but for the text of the last user message and, unless `strict`, the
     sampling parameters. In messages a string and a single text part count as the same text.
     """
-    fields = _meaningful(body)
+    fields = meaningful(body)
     if not strict:
         fields = {name: value for name, value in fields.items() if name not in SAMPLING}
     messages = fields.get("messages")
@@ -161,7 +161,7 @@ def _notation(value: Any) -> str:
     return "".join(out)
 
 
-def _meaningful(body: Json) -> Json:
+def meaningful(body: Json) -> Json:
     """The fields that can change the answer; those documented to say nothing are left out."""
     out: Json = {}
     for name, value in body.items():
