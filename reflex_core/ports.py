@@ -129,7 +129,13 @@ class Store(Protocol):
         """
         ...
 
-    def get_vectors(self, ids: Sequence[int]) -> dict[int, Vectors]: ...
+    def get_vectors(self, ids: Sequence[int], *, tokens: bool = True) -> dict[int, Vectors]:
+        """Those of `ids` that have any. Without `tokens` these are left empty, and it is quicker."""
+        ...
+
+    def vector_ids(self, embedder: str) -> list[int]:
+        """Row ids of all entries it has seen, ascending: also those it can make no embedding of."""
+        ...
 
     def scan_vectors(self, after: int, embedder: str) -> Iterator[Vectors]:
         """In row id order, those with an embedding and id > `after`; `tokens` may be left empty."""
@@ -177,11 +183,11 @@ class Embedder(Protocol):
 class Neighbour:
     id: int
     distance: int
-    """Hamming distance in bits between the unsalted codes' salted forms."""
+    """Hamming distance in bits between the sign bits."""
 
 
 class Index(Protocol):
-    """Nearest neighbours by Hamming distance of salted sign bits. Thread-safe."""
+    """Nearest neighbours within a scope by Hamming distance of sign bits. Thread-safe."""
 
     def add(self, ids: Sequence[int], scopes: Sequence[bytes], vectors: Floats) -> None:
         """`vectors` is (n, dim). An id that exists is replaced."""
@@ -189,7 +195,13 @@ class Index(Protocol):
 
     def remove(self, ids: Sequence[int]) -> None: ...
 
-    def search(self, scope: bytes, vector: Floats, k: int) -> list[Neighbour]: ...
+    def search(self, scope: bytes, vector: Floats, k: int) -> list[Neighbour]:
+        """Nearest first."""
+        ...
+
+    def ids(self) -> npt.NDArray[np.int64]:
+        """All of them, ascending."""
+        ...
 
     def __len__(self) -> int: ...
 

@@ -109,9 +109,14 @@ class MemoryStore:
         with self._lock:
             self._vectors.update({row.id: row for row in rows if row.id in self._entries})
 
-    def get_vectors(self, ids: Sequence[int]) -> dict[int, Vectors]:
+    def get_vectors(self, ids: Sequence[int], *, tokens: bool = True) -> dict[int, Vectors]:
         with self._lock:
-            return {id: self._vectors[id] for id in ids if id in self._vectors}
+            found = {id: self._vectors[id] for id in ids if id in self._vectors}
+        return found if tokens else {id: replace(row, tokens=b"") for id, row in found.items()}
+
+    def vector_ids(self, embedder: str) -> list[int]:
+        with self._lock:
+            return sorted(id for id, row in self._vectors.items() if row.embedder == embedder)
 
     def scan_vectors(self, after: int, embedder: str) -> Iterator[Vectors]:
         with self._lock:

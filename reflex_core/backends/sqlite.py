@@ -25,6 +25,7 @@ _LOW_WATER = 0.95
 _OVERHEAD = 300
 """Bytes that a row and its places in the indexes take beside its values."""
 _BATCH = 1000
+_TOKENS = "ifnull((SELECT tokens FROM tokens t WHERE t.id = e.id), x'')"
 _SHRINK_PAGES = 5000
 """At most so many pages are given back at a time: moving one takes about 60 us."""
 _MAX_REQUEST = 256 * 1024
@@ -249,11 +250,11 @@ class SqliteStore:
             names = {row.embedder for row in rows}
             self._embedded = {name: id for name, id in self._embedded.items() if {name} == names}
 
-    def get_vectors(self, ids: Sequence[int]) -> dict[int, Vectors]:
+    def get_vectors(self, ids: Sequence[int], *, tokens: bool = True) -> dict[int, Vectors]:
         query = (
-            "SELECT e.id, e.scope, m.name, v.embedding, ifnull(t.tokens, x'')"
+            f"SELECT e.id, e.scope, m.name, v.embedding, {_TOKENS if tokens else "x''"}"
             " FROM entries e JOIN vectors v USING (id) JOIN embedders m ON m.id = v.embedder"
-            " LEFT JOIN tokens t ON t.id = e.id WHERE e.id IN (%s)"
+            " WHERE e.id IN (%s)"
         )
         found: dict[int, Vectors] = {}
         for start in range(0, len(ids), _BATCH):
@@ -262,6 +263,14 @@ class SqliteStore:
                 rows = db.execute(query % ",".join("?" * len(batch)), batch).fetchall()
             found.update({row[0]: Vectors(*row) for row in rows})
         return found
+
+    def vector_ids(self, embedder: str) -> list[int]:
+        query = (
+            "SELECT id FROM vectors"
+            " WHERE embedder = (SELECT id FROM embedders WHERE name = ?) ORDER BY id"
+        )
+        with self._db.read() as db:
+            return [row[0] for row in db.execute(query, (embedder,)).fetchall()]
 
     def scan_vectors(self, after: int, embedder: str) -> Iterator[Vectors]:
         """Without tokens. Reads in batches: nothing is held open between them."""

@@ -55,7 +55,10 @@ CREATE TABLE requests (
 """
 """`body` is deflated (zlib)."""
 
-MIGRATIONS = (_V1, _V2)
+_V3 = "CREATE INDEX vectors_embedder ON vectors (embedder)"
+"""Lists what the index should hold without reading a vector."""
+
+MIGRATIONS = (_V1, _V2, _V3)
 """MIGRATIONS[n] takes schema n to n + 1. Never edit one that was released: add another."""
 
 SCHEMA = len(MIGRATIONS)

@@ -266,7 +266,9 @@ def test_vectors(store: Store) -> None:
         three: rows[2],
     }
     assert store.get_vectors([two]) == {two: rows[1]}
-    assert [row.id for row in store.scan_vectors(0, "e")] == [one, two]
+    assert store.get_vectors([one], tokens=False) == {one: replace(rows[0], tokens=b"")}
+    assert [row.id for row in store.scan_vectors(0, "e")] == store.vector_ids("e") == [one, two]
+    assert (store.vector_ids("other"), store.vector_ids("unknown")) == ([three], [])
     found = list(store.scan_vectors(one, "e"))
     assert [replace(row, tokens=b"") for row in found] == [rows[1]]
     assert [row.id for row in store.scan_vectors(0, "other")] == [three]
@@ -296,6 +298,7 @@ def test_without_vectors(store: Store) -> None:
     store.put_vectors([vectors(ids[0]), vectors(ids[3], embedding=b"", tokens=b"")])
     assert missing("e") == wanted[2:]
     assert [row.id for row in store.scan_vectors(0, "e")] == [ids[0]], "no empty embedding"
+    assert store.vector_ids("e") == [ids[0], ids[3]]
     assert missing("f") == wanted
     store.put_vectors([vectors(ids[0], "f")])
     assert missing("e") == [ids[0], ids[4]]
