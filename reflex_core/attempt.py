@@ -58,18 +58,18 @@ async def attempt(flight: Flight, call: Call, upstream: Upstream) -> None:
     if (prepare := getattr(codec, "prepare", None)) is not None:
         await asyncio.to_thread(prepare, call.target)
     sent = codec.encode(call.request, call.target)
-    if sent.dropped:
-        flight.details["x-reflex-dropped"] = ", ".join(sent.dropped)
-    flight.details["x-reflex-provider"] = call.target.provider.name
-    flight.details["x-reflex-model"] = call.target.model
+    flight.details = {
+        "x-reflex-provider": call.target.provider.name,
+        "x-reflex-model": call.target.model,
+        **({"x-reflex-dropped": ", ".join(sent.dropped)} if sent.dropped else {}),
+    }
     answer = await upstream.open(_with_headers(sent, call.forward), call.first_byte_timeout)
     try:
         if answer.status >= 300:
             await _refused(codec, call, answer)
         exchange = flight.exchange
-        if exchange is None:
-            exchange = Exchange(call.new_id(), int(call.now()), call.target.model)
-            flight.exchange = exchange
+        if exchange is None or not exchange.content_seen:
+            exchange = flight.begin(Exchange(call.new_id(), int(call.now()), call.target.model))
         exchange.attach(codec.decoder(call.request, call.target))
         if call.request.stream:
             await _receive_stream(flight, exchange, answer, call.idle_timeout)

@@ -35,6 +35,7 @@ class Exchange:
         self._decoder: Decoder | None = None
         self._usage_before: Json | None = None
         self._seam = ""
+        self._echo = self._heard = ""
         self._known = False
         self.error: ApiError | None = None
         self.content_seen = False
@@ -86,16 +87,14 @@ class Exchange:
             if isinstance(event, ErrorEvent):
                 self.error = event.error
                 break
-            event = self._joined(event)
-            if event is None:
-                continue
             try:
-                self._folder.feed(event)
+                for joined in self._joined(event):
+                    self._folder.feed(joined)
+                    self.content_seen = self.content_seen or not isinstance(joined, _NO_CONTENT)
+                    out.append(joined)
             except (KeyError, TypeError, AttributeError) as error:
                 self.error = _broken(error).error
                 break
-            self.content_seen = self.content_seen or not isinstance(event, _NO_CONTENT)
-            out.append(event)
         return out
 
     def completion(self) -> Completion:
@@ -116,37 +115,53 @@ class Exchange:
         plain = Choice(index=0, content=choice.content)
         return choice.content if choice == plain and (choice.content or "").strip() else None
 
-    def resume(self, text: str) -> None:
+    def resume(self, text: str, *, echoed: bool = False) -> None:
         """The next decoder continues `text`, which is what was sent without white space at its end.
 
         Its events join on without a seam: a white space that both have is dropped once, the usage of
-        both calls adds up.
+        both calls adds up. With `echoed` the provider may say `text` again first, which is dropped.
         """
         whole = self.resumable_text() or ""
         self._seam = whole[len(text) :]
+        self._echo, self._heard = text if echoed else "", ""
         self._usage_before = self._folder.usage
         self._known = True
 
-    def _joined(self, event: Event) -> Event | None:
-        if isinstance(event, Start):
-            if not self.content_seen and not self._known:
-                self._identify(event)
-            return None if self._known else event
-        if isinstance(event, UsageEvent) and self._usage_before is not None:
-            return UsageEvent(add_usage(self._usage_before, event.usage))
-        if self._seam and isinstance(event, TextDelta):
-            return self._across_seam(event)
-        if isinstance(event, Finish):
-            self._seam = ""
-        return event
+    def _joined(self, event: Event) -> list[Event]:
+        match event:
+            case Start():
+                if not self.content_seen and not self._known:
+                    self._identify(event)
+                return [] if self._known else [event]
+            case UsageEvent(usage) if self._usage_before is not None:
+                return [UsageEvent(add_usage(self._usage_before, usage))]
+            case TextDelta():
+                return self._across_seam(event)
+            case Finish():
+                held, self._echo, self._heard = self._heard, "", ""
+                text = self._across_seam(TextDelta(held)) if held else []
+                self._seam = ""
+                return [*text, event]
+            case _:
+                return [event]
 
-    def _across_seam(self, event: TextDelta) -> Event | None:
+    def _across_seam(self, event: TextDelta) -> list[Event]:
+        """A delta without what was said before: nothing, while that is not known yet."""
         text = event.text
+        if self._echo:
+            self._heard += text
+            if len(self._heard) < len(self._echo) and self._echo.startswith(self._heard):
+                return []
+            text = self._heard.removeprefix(self._echo)
+            self._echo = self._heard = ""
+        elif not self._seam:
+            return [event]
         while self._seam and text and text[0] == self._seam[0]:
             text, self._seam = text[1:], self._seam[1:]
-        if text:
-            self._seam = ""
-        return TextDelta(text, event.choice, event.logprobs) if text else None
+        if not text:
+            return []
+        self._seam = ""
+        return [TextDelta(text, event.choice, event.logprobs)]
 
     def _identify(self, start: Start) -> None:
         self._folder.id = start.id or self._folder.id

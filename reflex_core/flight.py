@@ -20,8 +20,13 @@ from .types import Completion, ErrorEvent, Event, TextDelta, ToolCallDelta
 MAX_LOG = 64 * 2**20
 """Bytes of events that are kept for readers; those that lag behind further are ended."""
 
+MAX_PIECE = 64 * 2**10
+"""Bytes that a reader is handed at once: what a slow client holds back is little more."""
+
 _EVENT_BYTES = 200
 """Rough size of an event beside its text."""
+_BATCH = 256
+"""Events that are looked at for one piece."""
 
 
 class Flight:
@@ -43,6 +48,7 @@ class Flight:
         self.details: dict[str, str] = {}
         """Answer headers that only the upstream call knows."""
         self.task: asyncio.Task[None] | None = None
+        self._abandoned = False
         self._grace = grace
         self._leaving: asyncio.TimerHandle | None = None
         self._readers: set[Reader] = set()
@@ -58,7 +64,7 @@ class Flight:
     @property
     def joinable(self) -> bool:
         """True while a new reader would see the whole answer."""
-        return not self.done and self._dropped == 0
+        return not self.done and not self._abandoned and self._dropped == 0
 
     @property
     def started(self) -> bool:
@@ -78,6 +84,13 @@ class Flight:
         return completion if completion.complete else None
 
     # ------------------------------------------------------------------ the upstream side
+
+    def begin(self, exchange: Exchange) -> Exchange:
+        """An answer starts. What an earlier one left, of which nobody has seen anything, is forgotten."""
+        self.exchange = exchange
+        self._log.clear()
+        self._bytes = 0
+        return exchange
 
     def publish(self, events: list[Event]) -> None:
         """Hand events to all readers."""
@@ -135,11 +148,13 @@ class Flight:
 
     def _cancel(self) -> None:
         if not self._readers and self.task is not None:
+            self._abandoned = True
             self.task.cancel()
 
     def since(self, at: int) -> list[Event] | None:
-        """Events from position `at` on; None when they are no longer kept."""
-        return None if at < self._dropped else self._log[at - self._dropped :]
+        """The next events from position `at` on, not all at once; None when they are gone."""
+        first = at - self._dropped
+        return None if first < 0 else self._log[first : first + _BATCH]
 
 
 def _size(event: Event) -> int:
@@ -196,7 +211,7 @@ class Reader:
         return error.status, error.to_json(), error
 
     async def stream(self, include_usage: bool, keepalive: float) -> AsyncIterator[bytes]:
-        """SSE frames as the events arrive; all that have arrived meanwhile come as one piece."""
+        """SSE frames as the events arrive; those that have arrived meanwhile come together."""
         flight, at = self.flight, 0
         renderer: ChunkRenderer | None = None
         yield sse.comment("reflex")
@@ -210,17 +225,30 @@ class Reader:
                 yield sse.encode(_too_slow().to_json())
                 return
             if fresh and renderer is not None:
-                at += len(fresh)
-                if data := b"".join(map(renderer.feed, fresh)):
+                count, data = _piece(renderer, fresh)
+                at += count
+                if data:
                     yield data
             elif flight.done:
                 break
             elif not await self._wait(keepalive):
                 yield sse.comment("keep-alive")
-        if renderer is not None:
-            yield renderer.finish()
-        elif flight.failure is not None:
+        if flight.failure is not None:
             yield sse.encode(flight.failure.to_json())
+        elif renderer is not None:
+            yield renderer.finish()
+
+
+def _piece(renderer: ChunkRenderer, events: list[Event]) -> tuple[int, bytes]:
+    """How many events went into the next piece, and its bytes."""
+    parts: list[bytes] = []
+    size = 0
+    for event in events:
+        parts.append(renderer.feed(event))
+        size += len(parts[-1])
+        if size >= MAX_PIECE:
+            break
+    return len(parts), b"".join(parts)
 
 
 def _too_slow() -> ApiError:
