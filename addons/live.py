@@ -25,6 +25,8 @@ from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _hooks as http_hooks
 from mitmproxy.proxy.server import ConnectionHandler
 
+from addons.intake import Intake
+
 logger = logging.getLogger("reflex")
 
 
@@ -70,9 +72,10 @@ class LiveAnswers:
         self._answers: WeakKeyDictionary[mflow.Flow, LiveAnswer] = WeakKeyDictionary()
         self.failure: Callable[[http.HTTPFlow, str], http.Response | None] = lambda flow, text: None
         """Words a failed upstream connection; None leaves it to mitmproxy."""
-        self.wants_fast: Callable[[http.HTTPFlow], bool] | None = None
-        """Whether a flow, of which only the headers are known, may be answered before the hooks."""
-        self.fast: Callable[[http.HTTPFlow, bytes], http.Response | None] = lambda flow, body: None
+        self.wants_fast: Callable[[http.HTTPFlow], Intake | None] | None = None
+        """What a flow, of which only the headers are known, asks for, if it may be answered before
+        the hooks."""
+        self.fast: Callable[[http.HTTPFlow, Intake, bytes], http.Response | None]
         """The answer to a flow, given its body, that needs no hook; None runs the hooks after all."""
 
     def can_serve(self, flow: http.HTTPFlow) -> bool:
@@ -114,7 +117,7 @@ class LiveStream(http_layers.HttpStream):
 
     _body: bytearray
     _headers_sent = False
-    _held: commands.Command | None = None
+    _held: tuple[commands.Command, Intake] | None = None
     """The requestheaders hook, while it is not known yet whether the request needs it."""
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
@@ -140,17 +143,17 @@ class LiveStream(http_layers.HttpStream):
             except StopIteration:
                 return
             if isinstance(command, http_hooks.HttpRequestHeadersHook) and (
-                _answers.wants_fast(self.flow)
+                intake := _answers.wants_fast(self.flow)
             ):
-                self._held, reply = command, None
+                self._held, reply = (command, intake), None
             else:
                 reply = yield command
 
     def state_consume_request_body(self, event: events.Event) -> layer.CommandGenerator[None]:
         if self._held is not None and isinstance(event, http_events.RequestEndOfMessage):
-            held, self._held = self._held, None
+            (held, intake), self._held = self._held, None
             assert _answers is not None
-            response = _answers.fast(self.flow, bytes(self.request_body_buf))
+            response = _answers.fast(self.flow, intake, bytes(self.request_body_buf))
             if response is not None:
                 yield from self._answer_fast(response)
                 return

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import signal
 import ssl
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,18 @@ from typing import Any
 import certifi
 from mitmproxy import command, ctx, exceptions, http, tls
 from mitmproxy.addonmanager import Loader
+from mitmproxy.net.http import status_codes
 from mitmproxy.proxy.mode_specs import ReverseMode, UpstreamMode
 
-from addons import consumers, live
+from addons import consumers, live, request_log
+from addons.admin import OwnConnections, admin_request
 from addons.intake import Intake, classify, host_matches
 from reflex_core import config as configuration
+from reflex_core.admin import Admin
 from reflex_core.app import App, Pending, Prepared, Reply
 from reflex_core.errors import ApiError, ConfigError
 from reflex_core.options import OPTIONS
+from reflex_core.stats import REQUEST_LOG
 
 logger = logging.getLogger("reflex")
 
@@ -40,7 +45,11 @@ class Reflex:
         self.answers = live.LiveAnswers(_connection_handler)
         self.answers.failure = self._upstream_failure
         self._passing: set[str] = set()
+        self._started = asyncio.Event()
         self.answers.fast = self._fast
+        self._admin: Admin | None = None
+        self._own_connections = OwnConnections()
+        self.addons = [self._own_connections]
 
     # ------------------------------------------------------------------ options
 
@@ -52,8 +61,11 @@ class Reflex:
                 default = str(default)
             loader.add_option(option.option, kind, default, f"{option.help} ({option.env})")
         live.install(self.answers)
+        request_log.install(REQUEST_LOG)
 
     def configure(self, updated: set[str]) -> None:
+        if "termlog_verbosity" in updated:
+            request_log.install(REQUEST_LOG)
         if self.app is not None:
             self._switch_fast_hits()
         if not any(name.startswith("reflex_") for name in updated) and self.config is not None:
@@ -71,10 +83,13 @@ class Reflex:
         if self.app is not None or self.config is None:
             return
         # A hit must not need the network: never contact the real host before the request is read.
-        ctx.options.update(connection_strategy="lazy", upstream_cert=False)
+        # The admin surface must see the Host that the client sent.
+        ctx.options.update(connection_strategy="lazy", upstream_cert=False, keep_host_header=True)
         self.app = App(self.config, ssl_context=_ssl_context(), upstream_proxy=_upstream_proxy())
         await self.app.start()
+        self._admin = Admin(self.app)
         self._switch_fast_hits()
+        self._started.set()
         for line in _welcome():
             logger.log(logging.INFO, line)
 
@@ -95,23 +110,20 @@ class Reflex:
         fast = wish == "on" or (wish == "auto" and not consumers.of_flows(ctx.master, ctx.options))
         self.answers.wants_fast = self._wants_fast if fast else None
 
-    def _wants_fast(self, flow: http.HTTPFlow) -> bool:
+    def _wants_fast(self, flow: http.HTTPFlow) -> Intake | None:
         if self.config is None or flow.request.method != "POST" or flow.is_replay:
-            return False
+            return None
         intake = classify(flow, self.config.hosts)
-        return intake is not None and intake.kind == "chat"
+        return intake if intake is not None and intake.kind == "chat" else None
 
-    def _fast(self, flow: http.HTTPFlow, body: bytes) -> http.Response | None:
+    def _fast(self, flow: http.HTTPFlow, intake: Intake, body: bytes) -> http.Response | None:
         """Runs inside the proxy layer: whatever goes wrong, the hooks take over."""
-        app, config = self.app, self.config
-        if app is None or config is None or "content-encoding" in flow.request.headers:
+        headers = _headers(flow.request)
+        if self.app is None or "content-encoding" in headers:
             return None
         try:
-            intake = classify(flow, config.hosts)
-            if intake is None or intake.kind != "chat":
-                return None
-            prepared = app.prepare(body, _headers(flow.request), intake.deployment)
-            reply = app.fast_hit(prepared) if isinstance(prepared, Prepared) else None
+            prepared = self.app.prepare(body, headers, intake.deployment)
+            reply = self.app.fast_hit(prepared) if isinstance(prepared, Prepared) else None
         except Exception:
             logger.exception("reflex: the fast path failed")
             return None
@@ -131,11 +143,15 @@ class Reflex:
     # ------------------------------------------------------------------ one request
 
     async def request(self, flow: http.HTTPFlow) -> None:
-        app, config = self.app, self.config
-        if app is None or config is None or flow.response is not None or flow.error is not None:
+        config = self.config
+        if config is None or flow.response is not None or flow.error is not None:
             return
         intake = classify(flow, config.hosts)
         if intake is None:
+            return
+        await self._started.wait()  # the listeners are open before `running` is through
+        app = self.app
+        if app is None:
             return
         try:
             await self._answer(app, flow, intake)
@@ -155,6 +171,11 @@ class Reflex:
                 flow.response = _response(app.health())
             case "ready":
                 flow.response = _response(await app.ready())
+            case "admin" if self._admin is not None:
+                asked = admin_request(
+                    flow, intake.path, _headers(flow.request), self._own_connections
+                )
+                flow.response = _response(await self._admin.answer(asked))
             case "websocket":
                 flow.response = _response(app.no_websocket())
             case "unknown":
@@ -290,27 +311,33 @@ def _upstream_proxy() -> str:
 
 def _headers(request: http.Request) -> Mapping[str, str]:
     """Lower-case names; repeated headers are joined."""
-    return {name.lower(): request.headers[name] for name in request.headers}
+    out: dict[str, str] = {}
+    for raw_name, raw_value in request.headers.fields:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("utf-8", "replace")
+        out[name] = f"{out[name]}, {value}" if name in out else value
+    return out
 
 
 def _response(reply: Reply) -> http.Response:
-    return http.Response.make(reply.status, reply.body, _http_headers(reply))
-
-
-def _http_headers(reply: Reply) -> http.Headers:
-    return http.Headers([(n.encode(), v.encode("latin-1", "replace")) for n, v in reply.headers])
+    """The whole reply; put together by hand, as `Response.make` costs more than an exact hit."""
+    fields = [(n.encode(), v.encode("latin-1", "replace")) for n, v in reply.headers]
+    fields.append((b"content-length", b"%d" % len(reply.body)))
+    now = time.time()
+    reason = status_codes.RESPONSES.get(reply.status, "").encode()
+    headers = http.Headers(fields)
+    return http.Response(b"HTTP/1.1", reply.status, reason, headers, reply.body, None, now, now)
 
 
 def _runner(pending: Pending, http1: bool) -> Any:
     async def run(send: Any) -> None:
         try:
             reply, chunks = await pending.start()
-            head = http.Response.make(reply.status, b"", _http_headers(reply))
-            head.headers.pop("content-length", None)
-            if chunks is None:
-                head.headers["content-length"] = str(len(reply.body))
-            elif http1:
-                head.headers["transfer-encoding"] = "chunked"
+            head = _response(reply)
+            if chunks is not None:
+                del head.headers["content-length"]
+                if http1:
+                    head.headers["transfer-encoding"] = "chunked"
+            head.data.content = None
             await send(live.Head(head))
             if chunks is None:
                 await send(reply.body)

@@ -20,6 +20,7 @@ import orjson
 from . import admin_guard
 from .admin_guard import AdminRequest
 from .errors import ApiError
+from .metrics import Metrics
 from .reply import Headers, Reply
 from .types import Json
 
@@ -50,7 +51,9 @@ class Admin:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._metrics = Metrics(app)
         self._routes: dict[tuple[str, str], Callable[[AdminRequest], Awaitable[Reply]]] = {
+            ("GET", "/metrics"): self._prometheus,
             ("GET", "/reflex/stats"): self._stats,
             ("POST", "/reflex/purge"): self._purge,
         }
@@ -85,8 +88,13 @@ class Admin:
 
     # ------------------------------------------------------------------ routes
 
+    async def _prometheus(self, request: AdminRequest) -> Reply:
+        accept = request.headers.get("accept", "")
+        body, kind = await asyncio.to_thread(self._metrics.expose, accept)
+        return Reply(200, (("content-type", kind),), body)
+
     async def _stats(self, request: AdminRequest) -> Reply:
-        return Reply.of_json(await self._app.stats_json())
+        return Reply.of_json(await asyncio.to_thread(self._app.stats_json))
 
     async def _purge(self, request: AdminRequest) -> Reply:
         body = _json(request)

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import controls, health, inbound, key, policy, route
+from . import __version__, controls, health, inbound, key, offline, policy, route
 from .attempt import Call
 from .backends.http_upstream import HttpUpstream
 from .breaker import Breakers
@@ -30,14 +30,16 @@ from .controls import Controls, Status
 from .errors import ApiError, BadRequest
 from .fetch import Fetcher, Persistence, Plan
 from .flight import Flight
-from .lookup import Hit, Lookup, keys_of
+from .journal import Record
+from .lookup import Hit, Lookup, keys_of, meaning_of
 from .mock import MockUpstream
 from .partial import Partials
 from .passthrough import Passthrough, models_reply, passthrough
+from .pricing import Prices
 from .reply import Note, Pending, Reply
-from .stats import Record, Stats
+from .stats import Stats
 from .storage import Storage
-from .types import ChatRequest, Completion, Keys, Target
+from .types import ChatRequest, Completion, Json, Keys, Meaning, Target
 
 logger = logging.getLogger("reflex")
 
@@ -67,7 +69,9 @@ class App:
     ) -> None:
         self.config = config
         self.clock = clock
-        self.stats = Stats()
+        self.prices = Prices(config.prices, config.providers)
+        self.stats = Stats(self.prices.cost, log_json=config.log_json, clock=clock)
+        self.stats.settle_soon = self._settle
         self.storage = Storage(config, clock)
         self.lookup = Lookup(self.storage)
         http = HttpUpstream(
@@ -127,14 +131,15 @@ class App:
             return self._unreadable(error)
         wishes = controls.parse(headers.get("cache-control"), headers.get("x-reflex-namespace"))
         keys = self._keys(request, target, headers, wishes)
-        record = Record(target.provider.name, target.model, request.stream, started)
+        record = self.stats.begin(target.provider.name, target.model, request.stream, started)
+        record.key, record.tenant = keys.exact, keys.tenant
         return Prepared(request, target, keys, wishes, headers, record)
 
     def fast_hit(self, prepared: Prepared) -> Reply | None:
         """An exact hit from memory: no disk, no embedding, no waiting."""
         if not self.config.cache or not prepared.wishes.may_read:
             return None
-        hit = self.lookup.in_memory(prepared.keys, prepared.wishes, self.clock())
+        hit = self.lookup.in_memory(prepared.keys, prepared.wishes, self._reading_time())
         return None if hit is None else self._hit(hit, prepared)
 
     async def chat(self, prepared: Prepared) -> Reply | Pending:
@@ -145,12 +150,16 @@ class App:
         elif not prepared.wishes.may_read:
             outcome = "no-cache"
         else:
-            found = await self.lookup.find(prepared.keys, prepared.wishes, self.clock())
+            meaning = self._meaning(prepared.request, prepared.target, prepared.keys)
+            now = self._reading_time()
+            found = await self.lookup.find(prepared.keys, meaning, prepared.wishes, now)
             outcome = found if isinstance(found, Hit) else found.detail
         if isinstance(outcome, Hit):
             return self._hit(outcome, prepared)
         if prepared.wishes.only_if_cached:
             return self._not_cached(prepared, outcome)
+        if self.config.offline:
+            return await self._offline_miss(prepared, outcome)
         if self._stopping:
             error = ApiError(503, "The proxy is stopping.", code="stopping", retry_after=1)
             return Reply.of_error(error)
@@ -160,8 +169,10 @@ class App:
         """An OpenAI-compatible provider judges a body by itself."""
         provider = self.config.provider or "openai"
         compatible = self.config.providers[provider].codec == "openai-chat" and provider != "mock"
+        compatible = compatible and not self.config.offline
         if compatible and error.error.code != "model_not_found":
             return None
+        self.stats.refused(error.error.status)
         return Reply.of_error(error.error)
 
     def _keys(
@@ -178,19 +189,39 @@ class App:
             namespace,
             self.config.shared_namespaces,
         )
-        return keys_of(request, target, tenant, namespace, self.config)
+        return keys_of(request, target, tenant, namespace)
+
+    def _meaning(self, request: ChatRequest, target: Target, keys: Keys) -> Meaning:
+        return meaning_of(request, target, keys.tenant, self.config)
 
     def _hit(self, hit: Hit, prepared: Prepared) -> Reply:
-        request = prepared.request
+        request, record = prepared.request, prepared.record
         self.storage.touch(hit.entry)
-        self.stats.done(prepared.record, hit.status, 200, hit.detail, hit.completion.usage)
-        return Reply.of_hit(hit, request, inbound.uses_functions(request), self.clock())
+        record.entry = hit.entry.key
+        self.stats.done(record, hit.status, 200, hit.detail, hit.completion.usage)
+        legacy = inbound.uses_functions(request)
+        return Reply.of_hit(hit, request, legacy, self.clock(), record.id)
 
     def _not_cached(self, prepared: Prepared, detail: str) -> Reply:
         error = controls.not_cached()
         self.stats.done(prepared.record, "miss", error.status, detail)
-        note = controls.answer_headers("miss", key=prepared.keys.exact, detail=detail)
+        note = controls.answer_headers(
+            "miss", key=prepared.keys.exact, detail=detail, id=prepared.record.id
+        )
         return Reply.of_error(error, (("x-should-retry", "false"), *note))
+
+    def _reading_time(self) -> float:
+        """What stored answers must outlive. Offline none is too old."""
+        return 0.0 if self.config.offline else self.clock()
+
+    async def _offline_miss(self, prepared: Prepared, detail: str) -> Reply:
+        keys, record = prepared.keys, prepared.record
+        note = controls.answer_headers("miss", key=keys.exact, detail=detail, id=record.id)
+        reply = await asyncio.to_thread(
+            offline.miss, prepared.request.body, keys, detail, self.storage, tuple(note)
+        )
+        self.stats.done(record, "miss", reply.status, detail)
+        return reply
 
     # ------------------------------------------------------------------ a miss
 
@@ -200,7 +231,8 @@ class App:
         may_store = self.config.cache and wishes.may_store
         flight = self._flights.get(keys.exact) if shared else None
         if flight is not None and flight.joinable:
-            return self._pending(flight, prepared, Note("coalesced", keys.exact, None, may_store))
+            note = Note("coalesced", keys.exact, None, may_store, prepared.record.id)
+            return self._pending(flight, prepared, note)
         finish = self.config.on_disconnect == "finish" and may_store
         flight = Flight(None if finish else self.config.disconnect_grace if shared else 0)
         flight.legacy_functions = inbound.uses_functions(prepared.request)
@@ -209,7 +241,8 @@ class App:
         if shared and self.config.resumptions:
             plan.partial = self.fetcher.partials.take(keys.exact, self.clock())
             status = "continued" if plan.partial else status
-        pending = self._pending(flight, prepared, Note(status, keys.exact, detail, may_store))
+        note = Note(status, keys.exact, detail, may_store, prepared.record.id)
+        pending = self._pending(flight, prepared, note)
         if shared:
             self._flights[keys.exact] = flight
         task = asyncio.create_task(self._run(flight, plan, may_store), name="reflex upstream")
@@ -246,7 +279,10 @@ class App:
     def _pending(self, flight: Flight, prepared: Prepared, note: Note) -> Pending:
         def closed(status: Status, code: int) -> None:
             usage = flight.exchange.completion().usage if flight.exchange else None
-            self.stats.done(prepared.record, status, code, note.detail, usage)
+            record = prepared.record
+            if flight.content_at is not None:
+                record.first_token = max(0.0, flight.content_at - record.started)
+            self.stats.done(record, status, code, note.detail, usage)
 
         return Pending(flight, prepared.request, note, self.config.keepalive, closed)
 
@@ -254,12 +290,24 @@ class App:
         try:
             await self.fetcher.run(flight, plan)
             completion = flight.completion()
-            if completion is None or plan.answered is None or plan.from_store or not may_store:
+            if completion is None or plan.answered is None or plan.from_store:
+                return
+            target = plan.answered.target
+            self.stats.paid(target.provider.name, target.model, completion.usage)
+            if not may_store:
                 return
             decision = policy.storable(completion, self.config.max_answer)
             if decision.stored:
                 call = plan.answered
-                self.storage.put(call.target, call.keys, completion, decision.exact_only)
+                meaning = self._meaning(call.request, call.target, call.keys)
+                self.storage.put(
+                    call.target,
+                    call.keys,
+                    meaning,
+                    completion,
+                    decision.exact_only,
+                    request=call.request.raw,
+                )
             else:
                 self.stats.not_stored[decision.reason or "unknown"] += 1
         except asyncio.CancelledError:
@@ -292,6 +340,8 @@ class App:
         self, path: str, headers: Mapping[str, str], deployment: str | None
     ) -> Passthrough | Reply:
         """Where another OpenAI path goes, or why it can't."""
+        if self.config.offline:
+            return offline.refusal(path.partition("?")[0][:200])
         return passthrough(path, headers, deployment, self.config)
 
     async def models(self, headers: Mapping[str, str]) -> Reply:
@@ -314,7 +364,27 @@ class App:
 
     def stats_lines(self) -> list[str]:
         """`name: value` lines for people."""
-        return self.stats.lines(self.storage.stats(), in_flight=len(self._flights))
+        return self.stats.lines(self.stats_json())
+
+    def stats_json(self) -> Json:
+        """Everything that is counted, for programs. Blocks."""
+        fetcher = self.fetcher
+        return {
+            "version": __version__,
+            **self.stats.to_json(self.stats.ledger.settle(), self.clock()),
+            "upstream": {
+                "calls": fetcher.calls,
+                "cancelled": self.stats.cancelled,
+                "retried": fetcher.retried,
+                "resumed": fetcher.resumed,
+                "fell_back": fetcher.fell_back,
+            },
+            "in_flight": len(self._flights),
+            "storage": self.storage.stats(),
+        }
+
+    def _settle(self) -> None:
+        asyncio.get_running_loop().run_in_executor(None, self.stats.ledger.settle)
 
     def purge(self, what: str, value: str) -> int:
         """How many stored answers went. Blocks; raises ValueError for what makes no sense."""

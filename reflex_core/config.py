@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-from . import catalog
+from . import catalog, pricing
 from .errors import ConfigError
 from .options import BY_NAME, OPTIONS, Option
+from .pricing import Price
 from .types import Provider
 
 
@@ -58,11 +59,20 @@ class Config:
     fast_hits: str
     admin_token: str = field(repr=False)
     admin_hosts: frozenset[str]
+    dashboard_prompts: bool
+    log_json: bool
+    keep_requests: bool
+    offline: bool
+    replay: str
+    report: tuple[Path, ...]
+    scrub: bool
     upstream_proxy: str
     mock_provider: bool
     mock_delay: float
     providers: Mapping[str, Provider] = field(default_factory=dict[str, Provider])
     """The catalogue with the user's own rows."""
+    prices: Mapping[str, Price] = field(default_factory=dict[str, Price])
+    """The user's own, by model or `provider::model`."""
 
 
 MIN_TOKEN = 16
@@ -79,7 +89,7 @@ def build(values: Mapping[str, Any], environ: Mapping[str, str] | None = None) -
     environ = os.environ if environ is None else environ
     path = values.get("config") or environ.get("REFLEX_CONFIG") or ""
     file = _read_toml(str(path)) if path else {}
-    rows = file.pop("providers", {})
+    rows, prices = file.pop("providers", {}), pricing.table(file.pop("prices", {}))
     found: dict[str, Any] = {}
     for option in OPTIONS:
         found[option.name] = _find(option, values, environ, file)
@@ -90,11 +100,12 @@ def build(values: Mapping[str, Any], environ: Mapping[str, str] | None = None) -
     found["admin_hosts"] = frozenset(host.lower() for host in found["admin_hosts"])
     found["hosts"] = tuple(host.lower().rstrip(".") for host in found["hosts"])
     found["storage_path"] = _folder(found["storage_path"])
+    found["report"] = tuple(Path(path).expanduser() for path in found["report"])
     if found["mock_provider"]:
         found["provider"] = "mock"
     _check(found, providers)
     kept = {name: value for name, value in found.items() if name in _FIELDS}
-    return Config(**kept, providers=providers)
+    return Config(**kept, providers=providers, prices=prices)
 
 
 def _find(
@@ -124,7 +135,7 @@ def _read_toml(path: str) -> dict[str, Any]:
         raise ConfigError(f"reflex_config={path}: cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"reflex_config={path}: not valid TOML: {error}.") from None
-    allowed = {*BY_NAME, "providers"} - {"config"}
+    allowed = {*BY_NAME, "prices", "providers"} - {"config"}
     for name in data:
         if name not in allowed:
             known = ", ".join(sorted(allowed))
@@ -175,6 +186,7 @@ def _folder(path: str) -> Path:
 def _check(found: dict[str, Any], providers: Mapping[str, Provider]) -> None:
     if 0 < len(found["admin_token"]) < MIN_TOKEN:
         raise ConfigError(f"reflex_admin_token: must have at least {MIN_TOKEN} characters.")
+    _check_replay(found)
     name = found["provider"]
     if name and name not in providers:
         known = ", ".join(sorted(providers))
@@ -191,3 +203,18 @@ def _check(found: dict[str, Any], providers: Mapping[str, Provider]) -> None:
             urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc
         ):
             raise ConfigError(f"reflex_{option}={value}: must be an http:// or https:// URL.")
+
+
+def _check_replay(found: dict[str, Any]) -> None:
+    if found["offline"] and not found["cache"]:
+        raise ConfigError(
+            "reflex_offline=true: needs reflex_cache=true, there is nothing else to ask."
+        )
+    kinds = {"warm": (".json",), "plan": (".json", ".html")}.get(found["replay"], ())
+    for path in found["report"]:
+        if not kinds:
+            raise ConfigError(f"reflex_report={path}: needs reflex_replay=warm or plan.")
+        if path.suffix not in kinds:
+            raise ConfigError(f"reflex_report={path}: must end in {' or '.join(kinds)}.")
+        if not path.parent.is_dir():
+            raise ConfigError(f"reflex_report={path}: there is no folder {path.parent}.")

@@ -152,8 +152,9 @@ def answer_headers(
     age: float | None = None,
     detail: str | None = None,
     stored: bool = False,
+    id: str | None = None,
 ) -> list[tuple[str, str]]:
-    """X-Reflex-Status, Cache-Status and, with an `age`, Age.
+    """X-Reflex-Status, Cache-Status and, where they are given, Age and X-Reflex-Id.
 
     `key` is the exact key, of which the first 8 bytes are shown in hex. `ttl` (seconds left, below
     zero for a stale answer) and `age` are cut to whole seconds. `stored`: this answer will be kept.
@@ -170,6 +171,8 @@ def answer_headers(
     headers = [("X-Reflex-Status", status), ("Cache-Status", "".join(parts))]
     if age is not None:
         headers.append(("Age", str(max(0, _integer(age)))))
+    if id is not None:
+        headers.append(("X-Reflex-Id", id))
     return headers
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -76,6 +77,8 @@ class Fetcher:
         self._no_stream: set[tuple[str, str]] = set()
         self.calls = self.retried = self.resumed = self.fell_back = 0
         """Counts since the start."""
+        self.errors: Counter[tuple[str, int]] = Counter()
+        """Calls that failed, by provider and HTTP status."""
 
     async def run(self, flight: Flight, plan: Plan) -> None:
         """Fill `flight` and end it, whatever happens. Cancelling it closes the connection."""
@@ -149,6 +152,7 @@ class Fetcher:
                 self.calls += 1
                 await attempt(flight, call, self._upstream)
             except UpstreamError as error:
+                self.errors[name, error.error.status] += 1
                 if self._streams_in_vain(original, call, flight, error.error):
                     call = original
                     continue

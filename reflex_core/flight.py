@@ -8,6 +8,7 @@ on the event loop.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 from . import sse
@@ -48,6 +49,8 @@ class Flight:
         self.details: dict[str, str] = {}
         """Answer headers that only the upstream call knows."""
         self.task: asyncio.Task[None] | None = None
+        self.content_at: float | None = None
+        """`time.perf_counter()` when the first content was there."""
         self._abandoned = False
         self._grace = grace
         self._leaving: asyncio.TimerHandle | None = None
@@ -96,6 +99,8 @@ class Flight:
         """Hand events to all readers."""
         if not events:
             return
+        if self.content_at is None and self.exchange is not None and self.exchange.content_seen:
+            self.content_at = time.perf_counter()
         self._log.extend(events)
         self._bytes += sum(map(_size, events))
         if self._bytes > self._max_log:

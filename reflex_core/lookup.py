@@ -12,7 +12,7 @@ from .controls import Controls, Status
 from .errors import BackendError
 from .ports import Entry
 from .storage import Storage
-from .types import ChatRequest, Completion, Keys, Target
+from .types import ChatRequest, Completion, Keys, Meaning, Target
 
 logger = logging.getLogger("reflex")
 
@@ -30,22 +30,22 @@ class Miss:
     detail: str
 
 
-def keys_of(
-    request: ChatRequest, target: Target, tenant: bytes, namespace: str | None, config: Config
-) -> Keys:
+def keys_of(request: ChatRequest, target: Target, tenant: bytes, namespace: str | None) -> Keys:
     """Two base URLs of one provider are two providers."""
-    provider = f"{target.provider.name}@{target.base_url}"
+    exact = key.exact_key(tenant, _provider(target), target.model, request.body)
+    return Keys(tenant, exact, namespace)
+
+
+def meaning_of(request: ChatRequest, target: Target, tenant: bytes, config: Config) -> Meaning:
+    """Only needed when the exact tier has nothing."""
+    strict = config.sampling == "strict"
+    scope = key.scope(tenant, _provider(target), target.model, request.body, strict=strict)
     reason = key.exact_only_reason(request.body)
-    return Keys(
-        tenant=tenant,
-        exact=key.exact_key(tenant, provider, target.model, request.body),
-        scope=key.scope(
-            tenant, provider, target.model, request.body, strict=config.sampling == "strict"
-        ),
-        text=None if reason else key.semantic_text(request.body),
-        exact_only=reason,
-        namespace=namespace,
-    )
+    return Meaning(scope, None if reason else key.semantic_text(request.body), reason)
+
+
+def _provider(target: Target) -> str:
+    return f"{target.provider.name}@{target.base_url}"
 
 
 class Lookup:
@@ -63,9 +63,9 @@ class Lookup:
             return None
         return Hit("hit-l1-exact", found.entry, found.completion)
 
-    async def find(self, keys: Keys, wishes: Controls, now: float) -> Hit | Miss:
+    async def find(self, keys: Keys, meaning: Meaning, wishes: Controls, now: float) -> Hit | Miss:
         """All tiers."""
-        detail = keys.exact_only or "no-entry"
+        detail = meaning.exact_only or "no-entry"
         try:
             if hit := await self.exact(keys, now, wishes):
                 return hit

@@ -233,6 +233,54 @@ OPTIONS: tuple[Option, ...] = (
         "Host names the admin paths may be asked by, beside localhost, 127.0.0.1, [::1] and"
         " reflex.local.",
     ),
+    Option(
+        "dashboard_prompts",
+        "bool",
+        False,
+        "Keep the questions of recent requests in memory and show them on the dashboard and in `why`.",
+    ),
+    Option(
+        "log_json",
+        "bool",
+        False,
+        "One JSON object a request on standard output, instead of a line in mitmproxy's log.",
+    ),
+    Option(
+        "keep_requests",
+        "bool",
+        True,
+        "Keep each stored answer's request beside it, so that a miss can be compared with what is"
+        " stored. Deflated; those over 256 KiB are left out.",
+    ),
+    Option(
+        "offline",
+        "bool",
+        False,
+        "Answer from the cache only, expired answers too. A miss is a 504 that names the nearest"
+        " stored request and what differs from it. No provider is ever asked.",
+    ),
+    Option(
+        "replay",
+        "choice",
+        "off",
+        "What is done with flows read from a capture (`mitmdump -nr FILE`). warm: fill the cache from"
+        " them. plan: report what the cache would have saved, storing nothing.",
+        choices=("off", "warm", "plan"),
+    ),
+    Option(
+        "report",
+        "list",
+        (),
+        "Files for the report of reflex_replay, beside the terminal: names ending in .json, and for"
+        " a plan in .html.",
+    ),
+    Option(
+        "scrub",
+        "bool",
+        False,
+        "Hide credentials in the flows of OpenAI requests once they are answered, so that a capture"
+        " (`-w`) can be shared. Such a capture needs a shared namespace to be of use to others.",
+    ),
     Option("upstream_proxy", "str", "", "HTTP proxy on the way to providers. Empty: none."),
     Option(
         "mock_provider", "bool", False, "Same as reflex_provider=mock, with no upstream at all."

@@ -80,7 +80,8 @@ async def models_reply(headers: Mapping[str, str], config: Config, upstream: Ups
     except (BadRequest, UpstreamError) as error:
         return Reply.of_error(error.error)
     listing = catalog.models_list(target.provider, config.models)
-    if target.provider.codec == "openai-chat" and target.provider.name != "mock":
+    can_ask = target.provider.codec == "openai-chat" and target.provider.name != "mock"
+    if can_ask and not config.offline:
         try:
             route.require_key(target)
             own = await _ask(target, upstream)

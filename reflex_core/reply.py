@@ -41,7 +41,7 @@ class Reply:
         return cls(error.status, (JSON, *error_headers(error), *headers), error.to_json())
 
     @classmethod
-    def of_hit(cls, hit: Hit, request: ChatRequest, legacy: bool, now: float) -> Reply:
+    def of_hit(cls, hit: Hit, request: ChatRequest, legacy: bool, now: float, id: str) -> Reply:
         """The stored answer in the form this reader asked for."""
         entry = hit.entry
         headers = answer_headers(
@@ -50,6 +50,7 @@ class Reply:
             ttl=None if entry.expires is None else entry.expires - now,
             age=now - entry.created,
             detail=hit.detail,
+            id=id,
         )
         if request.stream:
             body = completion_sse(hit.completion, request.include_usage, legacy)
@@ -74,6 +75,7 @@ class Note:
     key: bytes
     detail: str | None
     may_store: bool
+    id: str
 
 
 class Pending:
@@ -137,6 +139,7 @@ class Pending:
             self.status,
             key=note.key,
             detail=note.detail,
+            id=note.id,
             stored=note.may_store and error is None and self.status != "stale",
         )
         return (*cache, *self._reader.flight.details.items())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from . import codec_store
@@ -14,7 +16,7 @@ from .config import Config
 from .errors import BackendError
 from .memory import MemoryTier, matching
 from .ports import Entry
-from .types import Completion, Keys, Target
+from .types import Completion, Keys, Meaning, Target
 from .writer import Limits, Writer
 
 logger = logging.getLogger("reflex")
@@ -52,14 +54,15 @@ class Storage:
             on_stored=self.memory.stored,
             on_removed=self._removed,
             clock=self._clock,
-            limits=Limits(keep_expired_s=config.stale_if_error),
+            limits=Limits(keep_expired_s=math.inf if config.offline else config.stale_if_error),
         )
         self._warm(self.store)
 
     def _warm(self, store: SqliteStore) -> None:
         """The answers used last go to memory; a damaged one is left out."""
         try:
-            recent = store.recent(self._config.l1_capacity, self._clock())
+            now = 0.0 if self._config.offline else self._clock()
+            recent = store.recent(self._config.l1_capacity, now)
         except BackendError:
             return  # the store has said so in the log
         for entry in reversed(recent):
@@ -80,29 +83,44 @@ class Storage:
 
     # ------------------------------------------------------------------ use
 
-    def put(self, target: Target, keys: Keys, completion: Completion, exact_only: bool) -> None:
-        """Readable from memory at once; on disk when the writer gets to it."""
+    def put(
+        self,
+        target: Target,
+        keys: Keys,
+        meaning: Meaning,
+        completion: Completion,
+        exact_only: bool,
+        *,
+        request: bytes = b"",
+        created: float | None = None,
+    ) -> None:
+        """Readable from memory at once; on disk when the writer gets to it.
+
+        `request` is the body that was asked. `created` (unix seconds) is now unless given; the TTL
+        always starts now.
+        """
         now = self._clock()
         entry = Entry(
             key=keys.exact,
             tenant=keys.tenant,
-            scope=keys.scope,
+            scope=meaning.scope,
             provider=target.provider.name,
             model=target.model,
-            created=now,
+            created=now if created is None else created,
             expires=now + self._config.ttl if self._config.ttl else None,
             completion=codec_store.dump(completion),
-            exact_only=exact_only or keys.text is None,
-            question=None if exact_only else keys.text,
+            exact_only=exact_only or meaning.text is None,
+            question=None if exact_only else meaning.text,
             namespace=keys.namespace,
         )
         self.memory.put(entry, completion)
         if self.writer is not None:
-            self.writer.submit(entry)
+            kept = request if self._config.keep_requests else b""
+            self.writer.submit(replace(entry, request=kept))
 
     def touch(self, entry: Entry) -> None:
         """Record a use, for eviction."""
-        if self.writer is not None and entry.id:
+        if self.writer is not None and entry.id and not self._config.offline:
             self.writer.touch(entry.id, self._clock())
 
     def purge(self, what: str, value: str) -> int:
@@ -152,20 +170,19 @@ class Storage:
     def semantic_state(self) -> dict[str, str]:
         return {"index": "off", "embedding": "off", "embedder_mode": "none"}
 
-    def stats(self) -> dict[str, Any]:
-        """Flat `name: value`."""
-        rows: dict[str, Any] = {
-            "memory entries": len(self.memory),
-            "memory bytes": self.memory.bytes,
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """By part: memory, store, writer; see the `stats` of each."""
+        parts: dict[str, dict[str, Any]] = {
+            "memory": {"entries": len(self.memory), "bytes": self.memory.bytes}
         }
         try:
             if self.store is not None:
-                rows |= {f"store {name}": value for name, value in self.store.stats().items()}
+                parts["store"] = self.store.stats()
         except BackendError as error:
-            rows["store error"] = str(error)
+            parts["store"] = {"error": str(error)}
         if self.writer is not None:
-            rows |= {f"writer {name}": value for name, value in self.writer.stats().items()}
-        return rows
+            parts["writer"] = self.writer.stats()
+        return parts
 
 
 def _describe(entry: Entry, now: float) -> list[str]:

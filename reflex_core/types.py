@@ -213,19 +213,25 @@ class ProviderRequest:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What one request is known by in the cache (see key.py)."""
+    """What one request is known by in the exact tier (see key.py)."""
 
     tenant: bytes
     """16 bytes."""
     exact: bytes
     """32 bytes."""
+    namespace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What one request is known by in the semantic tier (see key.py)."""
+
     scope: bytes
     """32 bytes."""
     text: str | None
-    """What the semantic tier may compare; None keeps the request to the exact tier."""
+    """What may be compared; None keeps the request to the exact tier."""
     exact_only: str | None
     """Why `text` is None."""
-    namespace: str | None = None
 
 
 # --------------------------------------------------------------------------- events

@@ -35,6 +35,9 @@ ttl = "7d"
 codec = "openai-chat"
 base_url = "https://llm.example.com/v1"
 key_env = ["HOUSE_API_KEY"]
+
+[prices] # US dollars for a million tokens, where the built-in table knows none or another
+"house::qwen3-32b" = { input = 0.4, output = 1.2, cached = 0.1 }
 ```
 """
 

@@ -1,0 +1,128 @@
+"""The last requests, in memory: what the dashboard lists and `why` explains.
+
+A record never holds a credential or an answer, and a prompt only with reflex_dashboard_prompts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from .pricing import Tokens
+from .types import Json
+
+KEPT = 1000
+"""Requests."""
+_TOP = 4096
+"""Keys whose uses are counted; the less used half is forgotten when there are more."""
+
+
+@dataclass(slots=True)
+class Record:
+    """One request, filled in as it goes along. Times without another word are in seconds."""
+
+    id: str
+    """X-Reflex-Id."""
+    provider: str
+    model: str
+    """What the provider is asked for."""
+    stream: bool
+    started: float
+    """`time.perf_counter()` when the body was complete."""
+    key: bytes = b""
+    """The exact key."""
+    tenant: bytes = b""
+    status: str = ""
+    """X-Reflex-Status."""
+    code: int = 0
+    """HTTP status; 499: the client left."""
+    detail: str | None = None
+    """Why it is a miss, or what a hit rests on."""
+    seconds: float = 0.0
+    first_token: float | None = None
+    """Until the first content could be sent; None for a hit, which comes whole."""
+    tokens: Tokens | None = None
+    entry: bytes | None = None
+    """The key of the stored answer that was served."""
+    flow: str = ""
+    """mitmproxy's id of the flow, where it ran through the hooks."""
+    asked: bytes = b""
+    """Stands for the question's text; see bans.py. Empty when only an equal request may be answered."""
+    fingerprint: Any = None
+    """Of a miss: see why.py."""
+    trace: Any = None
+    """What the semantic tier found: see semantic.py."""
+    question: str | None = field(default=None, repr=False)
+    """The last user message; None unless prompts may be shown."""
+
+    @property
+    def hit(self) -> bool:
+        return self.status.startswith("hit-")
+
+
+class Journal:
+    """Ring buffer of finished requests, and the keys that were served most often."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._records: deque[Record] = deque(maxlen=kept)
+        self._served: Counter[bytes] = Counter()
+        self.added = 0
+        """Since the start: tells what is new since an earlier look."""
+
+    def add(self, record: Record) -> None:
+        self._records.append(record)
+        self.added += 1
+        if record.entry is not None:
+            self._served[record.entry] += 1
+            if len(self._served) > _TOP:
+                self._served = Counter(dict(self._served.most_common(_TOP // 2)))
+
+    def recent(self, limit: int, since: int = 0) -> list[Record]:
+        """Newest first, of those that came after the first `since`."""
+        count = min(limit, self.added - since, len(self._records))
+        return [self._records[-1 - i] for i in range(max(0, count))]
+
+    def find(self, id: str) -> Record | None:
+        """By X-Reflex-Id, by the flow's id, or the latest by the first digits (8 or more) of its key."""
+        for record in reversed(self._records):
+            if id in (record.id, record.flow):
+                return record
+        if len(id) < 8:
+            return None
+        for record in reversed(self._records):
+            if record.key.hex().startswith(id.lower()):
+                return record
+        return None
+
+    def top(self, limit: int) -> list[tuple[bytes, int]]:
+        """(key, times served) since the start, about."""
+        return self._served.most_common(limit)
+
+
+def record_json(record: Record, now: float, at: float) -> Json:
+    """For people and programs. `at`: unix seconds of its start."""
+    return {
+        "id": record.id,
+        "flow": record.flow or None,
+        "at": at,
+        "age": now - at,
+        "status": record.status,
+        "code": record.code,
+        "provider": record.provider,
+        "model": printable(record.model),
+        "stream": record.stream,
+        "detail": record.detail,
+        "ms": round(record.seconds * 1000, 3),
+        "first_token_ms": None
+        if record.first_token is None
+        else round(record.first_token * 1e3, 3),
+        "tokens": record.tokens._asdict() if record.tokens else None,
+        "key": record.key[:8].hex(),
+        "question": record.question,
+    }
+
+
+def printable(text: str) -> str:
+    """A model name comes from the client: no control characters or novels in a log or a page."""
+    return "".join(char if char.isprintable() else "?" for char in text[:80])
