@@ -171,6 +171,8 @@ class Embedder(Protocol):
     real: bool
     """False for stand-ins that know no meaning."""
     max_tokens: int
+    batch: int
+    """Texts worth giving at once; 1 where they are no quicker together."""
 
     def embed(self, texts: Sequence[str]) -> list[Embedding | None]:
         """None for a text longer than the model's window: it is never cut."""
@@ -219,6 +221,8 @@ class Verdict:
     """0 to 1; the learned verifier's, or 0 when vetoed."""
     reason: str
     """Machine-readable: "verified", "veto-number", "below-threshold"..."""
+    threshold: float = 0.0
+    """The score that was needed; 0 where it did not come to that."""
 
 
 class Verifier(Protocol):

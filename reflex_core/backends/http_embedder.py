@@ -36,6 +36,7 @@ class HttpEmbedder:
     """
 
     real = True
+    batch = _BATCH
 
     def __init__(
         self,

@@ -66,7 +66,7 @@ class OnnxEmbedder:
         self._outputs = [name for name in wanted if name]
         self.max_tokens = files.max_tokens
         self._cut: int | None = None
-        self._one_by_one = True
+        self.batch = 1
         size = len(self._embed_tokens(self._probes()[:1])[0].vector)
         if dim is not None and not 0 < dim <= size:
             raise ConfigError(f"dimension {dim} is not within the {size} of {files.name}.")
@@ -76,7 +76,7 @@ class OnnxEmbedder:
             f"{files.name} sha256={files.sha256[:16]} pooling={self._pooling}"
             f" prefix={files.prefix!r} dim={self.dim}"
         )
-        self._one_by_one = not self._is_batch_invariant()
+        self.batch = _BATCH if self._is_batch_invariant() else 1
         self.max_tokens = min(files.max_tokens, max_tokens or files.max_tokens)
 
     def embed(self, texts: Sequence[str]) -> list[Embedding | None]:
@@ -84,9 +84,8 @@ class OnnxEmbedder:
         out: list[Embedding | None] = [None] * len(texts)
         encoded = [(n, tokens) for n, text in enumerate(texts) if (tokens := self._encode(text))]
         encoded.sort(key=lambda item: len(item[1].ids))  # little padding
-        step = 1 if self._one_by_one else _BATCH
-        for start in range(0, len(encoded), step):
-            batch = encoded[start : start + step]
+        for start in range(0, len(encoded), self.batch):
+            batch = encoded[start : start + self.batch]
             for (n, _), embedding in zip(
                 batch, self._embed_tokens([tokens for _, tokens in batch]), strict=True
             ):
