@@ -60,6 +60,9 @@ class Reflex:
             if kind is str:
                 default = str(default)
             loader.add_option(option.option, kind, default, f"{option.help} ({option.env})")
+        # A hit must not need the network: never contact the real host before the request is read.
+        # The admin surface must see the Host that the client sent. Set before any listener opens.
+        ctx.options.update(connection_strategy="lazy", upstream_cert=False, keep_host_header=True)
         live.install(self.answers)
         request_log.install(REQUEST_LOG)
 
@@ -82,9 +85,6 @@ class Reflex:
     async def running(self) -> None:
         if self.app is not None or self.config is None:
             return
-        # A hit must not need the network: never contact the real host before the request is read.
-        # The admin surface must see the Host that the client sent.
-        ctx.options.update(connection_strategy="lazy", upstream_cert=False, keep_host_header=True)
         self.app = App(self.config, ssl_context=_ssl_context(), upstream_proxy=_upstream_proxy())
         await self.app.start()
         self._admin = Admin(self.app)
