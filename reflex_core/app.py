@@ -19,7 +19,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from . import __version__, controls, health, inbound, key, offline, policy, route
 from .attempt import Call
@@ -27,7 +26,7 @@ from .backends.http_upstream import HttpUpstream
 from .breaker import Breakers
 from .config import Config
 from .controls import Controls, Status
-from .errors import ApiError, BadRequest
+from .errors import ApiError, BackendError, BadRequest
 from .fetch import Fetcher, Persistence, Plan
 from .flight import Flight
 from .journal import Record
@@ -90,17 +89,20 @@ class App:
         )
         self._flights: dict[bytes, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._readers = 0
+        self._quiet = asyncio.Event()
+        """Set while nobody waits for an answer and no upstream call is open."""
+        self._quiet.set()
         self._stopping = False
 
     async def start(self) -> None:
         await asyncio.to_thread(self.storage.open)
 
     async def stop(self, hurry: asyncio.Event | None = None) -> None:
-        """Open answers may finish for `shutdown_grace`, or until `hurry` is set; the queue is written."""
+        """Open answers may finish, and be read, for `shutdown_grace` or until `hurry` is set."""
         self._stopping = True
-        if self._tasks and self.config.shutdown_grace:
-            done = asyncio.ensure_future(asyncio.wait(list(self._tasks)))
-            waits: list[asyncio.Future[Any]] = [done]
+        if not self._quiet.is_set():
+            waits = [asyncio.ensure_future(self._quiet.wait())]
             if hurry is not None:
                 waits.append(asyncio.ensure_future(hurry.wait()))
             await asyncio.wait(
@@ -248,8 +250,16 @@ class App:
         task = asyncio.create_task(self._run(flight, plan, may_store), name="reflex upstream")
         flight.task = task
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return pending
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._look_if_quiet()
+
+    def _look_if_quiet(self) -> None:
+        if not self._tasks and not self._readers:
+            self._quiet.set()
 
     def _calls(self, prepared: Prepared, shared: bool) -> list[Call]:
         """The target itself, then the configured fallbacks."""
@@ -283,7 +293,11 @@ class App:
             if flight.content_at is not None:
                 record.first_token = max(0.0, flight.content_at - record.started)
             self.stats.done(record, status, code, note.detail, usage)
+            self._readers -= 1
+            self._look_if_quiet()
 
+        self._readers += 1
+        self._quiet.clear()
         return Pending(flight, prepared.request, note, self.config.keepalive, closed)
 
     async def _run(self, flight: Flight, plan: Plan, may_store: bool) -> None:
@@ -323,15 +337,21 @@ class App:
         """What is stored under a fallback's own key."""
         if not self.config.cache or not call.may_share:
             return None
-        found = await self.lookup.exact(call.keys, self.clock())
-        return found.completion if found else None
+        return await self._exact(call, self.clock())
 
     async def _stale(self, call: Call) -> Completion | None:
         """An answer past its TTL, but not by more than `stale_if_error`."""
         grace = self.config.stale_if_error
         if not (grace and self.config.cache and call.may_share):
             return None
-        found = await self.lookup.exact(call.keys, self.clock() - grace)
+        return await self._exact(call, self.clock() - grace)
+
+    async def _exact(self, call: Call, now: float) -> Completion | None:
+        try:
+            found = await self.lookup.exact(call.keys, now)
+        except BackendError as error:
+            logger.debug("reflex: store: %s", error)  # the store itself has warned once
+            return None
         return found.completion if found else None
 
     # ------------------------------------------------------------------ everything else
@@ -388,6 +408,7 @@ class App:
 
     def purge(self, what: str, value: str) -> int:
         """How many stored answers went. Blocks; raises ValueError for what makes no sense."""
+        self.fetcher.partials.clear()
         return self.storage.purge(what, value)
 
     def lookup_lines(self, key_digits: str) -> list[str]:

@@ -58,11 +58,7 @@ async def attempt(flight: Flight, call: Call, upstream: Upstream) -> None:
     if (prepare := getattr(codec, "prepare", None)) is not None:
         await asyncio.to_thread(prepare, call.target)
     sent = codec.encode(call.request, call.target)
-    flight.details = {
-        "x-reflex-provider": call.target.provider.name,
-        "x-reflex-model": call.target.model,
-        **({"x-reflex-dropped": ", ".join(sent.dropped)} if sent.dropped else {}),
-    }
+    flight.details = details_of(call.target, sent.dropped)
     answer = await upstream.open(_with_headers(sent, call.forward), call.first_byte_timeout)
     try:
         if answer.status >= 300:
@@ -82,6 +78,14 @@ async def attempt(flight: Flight, call: Call, upstream: Upstream) -> None:
             raise UpstreamError(exchange.error)
     finally:
         answer.close()
+
+
+def details_of(target: Target, dropped: tuple[str, ...] = ()) -> dict[str, str]:
+    """Headers of the answer that say who gave it."""
+    details = {"x-reflex-provider": target.provider.name, "x-reflex-model": target.model}
+    if dropped:
+        details["x-reflex-dropped"] = ", ".join(dropped)
+    return details
 
 
 def refuses_streams(error: ApiError) -> bool:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from .attempt import Call, attempt, refuses_streams, streamed
+from .attempt import Call, attempt, details_of, refuses_streams, streamed
 from .breaker import Breakers
 from .errors import ApiError, BadRequest, UpstreamError
 from .exchange import Exchange
@@ -82,14 +82,16 @@ class Fetcher:
 
     async def run(self, flight: Flight, plan: Plan) -> None:
         """Fill `flight` and end it, whatever happens. Cancelling it closes the connection."""
+        flight.has_fallbacks = len(plan.calls) > 1
         try:
             await self._first_that_answers(flight, plan)
         except (BadRequest, UpstreamError) as error:
-            self._keep_partial(flight, plan)
+            if worth_another_try(error.error):
+                self._keep_partial(flight, plan)
             flight.fail(error.error)
         except asyncio.CancelledError:
             self._keep_partial(flight, plan)
-            flight.fail(ApiError(499, "Nobody waits for this answer any more."))
+            flight.fail(_stopped())  # nobody reads it, unless the proxy is stopping
             raise
         except ImportError as error:
             flight.fail(ApiError(501, f"This provider needs an extra package: {error}."))
@@ -107,21 +109,25 @@ class Fetcher:
             is_last = position + 1 == len(plan.calls)
             if not is_last and not self._breakers.allows(name, call.now()):
                 last = last or UpstreamError(_passed_over(name))
+                if plan.partial is not None:
+                    flight.status = "miss"  # only the first target could have continued it
                 continue
             try:
                 if position and (completion := await self._stored(call)) is not None:
                     self._serve(flight, plan, call, completion)
                     return
-                await self._answer(flight, call, plan.partial if position == 0 else None)
+                await self._answer(flight, call, None if position else plan.partial, is_last)
                 plan.answered = call
                 return
-            except BadRequest:
-                if position == 0:
+            except (BadRequest, UpstreamError, ImportError) as error:
+                if _content_seen(flight):
                     raise
-            except UpstreamError as error:
-                if _content_seen(flight) or not worth_another_try(error.error):
+                if isinstance(error, UpstreamError) and worth_another_try(error.error):
+                    last = error
+                elif position == 0:
                     raise
-                last = error
+                else:
+                    logger.warning("reflex: fallback %s cannot answer (%s)", name, _brief(error))
                 self.fell_back += not is_last
         first = plan.calls[0]
         if (completion := await self._stale(first)) is not None:
@@ -132,16 +138,17 @@ class Fetcher:
 
     def _serve(self, flight: Flight, plan: Plan, call: Call, completion: Completion) -> None:
         """Answer with what was stored earlier."""
-        exchange = Exchange(completion.id, completion.created, completion.model)
-        flight.exchange = exchange
-        flight.details["x-reflex-provider"] = call.target.provider.name
-        flight.details["x-reflex-model"] = call.target.model
+        exchange = flight.begin(Exchange(completion.id, completion.created, completion.model))
+        flight.details = details_of(call.target)
         flight.publish(exchange.take(list(events_of(completion))))
         plan.answered, plan.from_store = call, True
 
     # ------------------------------------------------------------------ one target
 
-    async def _answer(self, flight: Flight, call: Call, partial: Partial | None) -> None:
+    async def _answer(
+        self, flight: Flight, call: Call, partial: Partial | None, may_wait: bool
+    ) -> None:
+        """`may_wait`: there is nobody else to ask, so it is worth trying again after a pause."""
         name, original = call.target.provider.name, call
         call = self._as_stream(call)
         if partial is not None:
@@ -159,10 +166,12 @@ class Fetcher:
                 if worth_another_try(error.error):
                     self._breakers.failed(name, call.now())
                 if not _content_seen(flight):
-                    if not await self._pause(flight, error.error, retries):
+                    if not (may_wait and await self._pause(flight, error.error, retries)):
                         raise
                     retries += 1
                     continue
+                if self._only_the_end_is_missing(flight, original):
+                    return
                 text = self._rest_from(flight, original, error.error)
                 if text is None or resumptions >= self._persistence.resumptions:
                     raise
@@ -203,6 +212,13 @@ class Fetcher:
 
     # ------------------------------------------------------------------ broken answers
 
+    def _only_the_end_is_missing(self, flight: Flight, call: Call) -> bool:
+        """It broke off behind the finish reason. Those that continue tell the usage before or with it."""
+        exchange = flight.exchange
+        if exchange is None or exchange.error is not None:
+            return False
+        return continues(call.request, call.target) and exchange.completion().complete
+
     def _rest_from(self, flight: Flight, call: Call, error: ApiError) -> str | None:
         """The text that the provider can be asked to continue."""
         if not worth_another_try(error) or flight.exchange is None:
@@ -218,7 +234,8 @@ class Fetcher:
             return
         if not call.may_share or not continues(call.request, call.target):
             return
-        if flight.details.get("x-reflex-provider") != call.target.provider.name:
+        asked = details_of(call.target)
+        if {name: flight.details.get(name) for name in asked} != asked:
             return
         if text := exchange.resumable_text():
             usage = exchange.completion().usage
@@ -236,8 +253,7 @@ def _content_seen(flight: Flight) -> bool:
 
 def _begin_with(flight: Flight, call: Call, partial: Partial) -> Call:
     """Readers get the kept text at once; the provider is asked for the rest."""
-    exchange = Exchange(partial.id, partial.created, partial.model)
-    flight.exchange = exchange
+    exchange = flight.begin(Exchange(partial.id, partial.created, partial.model))
     events = [UsageEvent(partial.usage)] if partial.usage else []
     flight.publish(exchange.take([*events, TextDelta(partial.text)]))
     return _go_on(flight, call, partial.text.rstrip())
@@ -245,8 +261,21 @@ def _begin_with(flight: Flight, call: Call, partial: Partial) -> Call:
 
 def _go_on(flight: Flight, call: Call, text: str) -> Call:
     assert flight.exchange is not None
-    flight.exchange.resume(text)
+    echoed = call.target.provider.quirks.get("continues") == "prefix"
+    flight.exchange.resume(text, echoed=echoed)
     return replace(call, request=continuing(call.request, call.target, text))
+
+
+def _brief(error: BadRequest | UpstreamError | ImportError) -> str:
+    """For the log, without what a provider says: it may quote a prompt or a key."""
+    if isinstance(error, ImportError):
+        return f"it needs the package {error.name}"
+    known = error.error.code == "missing_api_key"
+    return error.error.message if known else f"status {error.error.status}"
+
+
+def _stopped() -> ApiError:
+    return ApiError(503, "The proxy is stopping.", code="stopping", retry_after=1)
 
 
 def _passed_over(name: str) -> ApiError:

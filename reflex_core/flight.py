@@ -48,6 +48,7 @@ class Flight:
         """What X-Reflex-Status says instead of what each reader would."""
         self.details: dict[str, str] = {}
         """Answer headers that only the upstream call knows."""
+        self.has_fallbacks = False
         self.task: asyncio.Task[None] | None = None
         self.content_at: float | None = None
         """`time.perf_counter()` when the first content was there."""
@@ -73,6 +74,11 @@ class Flight:
     def started(self) -> bool:
         """True when readers may answer 200: content has arrived, or the answer has ended."""
         return self.done or (self.exchange is not None and self.exchange.content_seen)
+
+    @property
+    def settled(self) -> bool:
+        """True when `details` are final."""
+        return self.started or self.failure is not None or not self.has_fallbacks
 
     @property
     def error(self) -> ApiError | None:

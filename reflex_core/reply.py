@@ -142,4 +142,5 @@ class Pending:
             id=note.id,
             stored=note.may_store and error is None and self.status != "stale",
         )
-        return (*cache, *self._reader.flight.details.items())
+        flight = self._reader.flight
+        return (*cache, *(flight.details.items() if flight.settled else ()))
