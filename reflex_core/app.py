@@ -200,7 +200,7 @@ class App:
         request, record = prepared.request, prepared.record
         self.storage.touch(hit.entry)
         record.entry = hit.entry.key
-        self.stats.done(record, hit.status, 200, hit.detail, hit.completion.usage)
+        self.stats.done(record, hit.status, 200, hit.detail, hit.completion.usage, hit.entry.took)
         legacy = inbound.uses_functions(request)
         return Reply.of_hit(hit, request, legacy, self.clock(), record.id)
 
@@ -301,6 +301,7 @@ class App:
         return Pending(flight, prepared.request, note, self.config.keepalive, closed)
 
     async def _run(self, flight: Flight, plan: Plan, may_store: bool) -> None:
+        started = time.perf_counter()
         try:
             await self.fetcher.run(flight, plan)
             completion = flight.completion()
@@ -321,6 +322,7 @@ class App:
                     completion,
                     decision.exact_only,
                     request=call.request.raw,
+                    took=time.perf_counter() - started,
                 )
             else:
                 self.stats.not_stored[decision.reason or "unknown"] += 1

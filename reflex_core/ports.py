@@ -43,6 +43,8 @@ class Entry:
     id: int = 0
     """Row id, set by the store; the index's key."""
     hits: int = 0
+    took: float | None = None
+    """Seconds the provider needed; None where that is not known."""
     request: bytes = field(default=b"", repr=False)
     """The request's body, kept to explain misses. Write-only: read it with `Store.requests`."""
 

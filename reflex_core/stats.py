@@ -72,9 +72,18 @@ class Stats:
         return Record(f"{self._prefix}{self._begun:06x}", provider, model, stream, started)
 
     def done(
-        self, record: Record, status: str, code: int, detail: str | None, usage: Json | None = None
+        self,
+        record: Record,
+        status: str,
+        code: int,
+        detail: str | None,
+        usage: Json | None = None,
+        took: float | None = None,
     ) -> None:
-        """Count a request that has been answered, and log it."""
+        """Count a request that has been answered, and log it.
+
+        `took`: the seconds the provider needed for what was now served from the store.
+        """
         record.seconds = seconds = time.perf_counter() - record.started
         record.status, record.code, record.detail = status, code, detail
         self.requests[status, record.provider] += 1
@@ -86,13 +95,11 @@ class Stats:
             record.tokens = tokens(usage)
             if status in _SAVED:
                 self._account(record.provider, record.model, record.tokens, saved=True)
+        if took is not None:
+            self.seconds_saved += max(0.0, took - seconds)
         self.journal.add(record)
         if logger.isEnabledFor(logging.INFO):
             logger.info(self._json_line(record) if self._log_json else _line(record))
-
-    def took(self, record: Record, seconds: float) -> None:
-        """The provider needed `seconds` for what was now served from the store."""
-        self.seconds_saved += max(0.0, seconds - (time.perf_counter() - record.started))
 
     def paid(self, provider: str, model: str, usage: Json | None) -> None:
         """An upstream call that was answered."""

@@ -93,11 +93,12 @@ class Storage:
         *,
         request: bytes = b"",
         created: float | None = None,
+        took: float | None = None,
     ) -> None:
         """Readable from memory at once; on disk when the writer gets to it.
 
         `request` is the body that was asked. `created` (unix seconds) is now unless given; the TTL
-        always starts now.
+        always starts now. `took`: how many seconds the provider needed.
         """
         now = self._clock()
         entry = Entry(
@@ -112,6 +113,7 @@ class Storage:
             exact_only=exact_only or meaning.text is None,
             question=None if exact_only else meaning.text,
             namespace=keys.namespace,
+            took=took,
         )
         self.memory.put(entry, completion)
         if self.writer is not None:

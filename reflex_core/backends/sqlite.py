@@ -341,11 +341,12 @@ def _insert(db: sqlite3.Connection, item: Entry) -> int:
         item.exact_only,
         item.question,
         item.namespace,
+        item.took,
         item.created,
     )
     return db.execute(
         "INSERT INTO entries (key, tenant, scope, provider, model, created, expires, completion,"
-        " exact_only, question, namespace, used, hits) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,0)"
+        " exact_only, question, namespace, took, used, hits) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,0)"
         " RETURNING id",
         row,
     ).fetchone()[0]

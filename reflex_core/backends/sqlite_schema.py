@@ -58,14 +58,16 @@ CREATE TABLE requests (
 _V3 = "CREATE INDEX vectors_embedder ON vectors (embedder)"
 """Lists what the index should hold without reading a vector."""
 
-MIGRATIONS = (_V1, _V2, _V3)
+_V4 = "ALTER TABLE entries ADD COLUMN took REAL"
+
+MIGRATIONS = (_V1, _V2, _V3, _V4)
 """MIGRATIONS[n] takes schema n to n + 1. Never edit one that was released: add another."""
 
 SCHEMA = len(MIGRATIONS)
 
 COLUMNS = (
     "id, key, tenant, scope, provider, model, created, expires, completion, exact_only, question,"
-    " namespace, hits"
+    " namespace, hits, took"
 )
 """In the order `entry` reads them."""
 
@@ -85,6 +87,7 @@ def entry(row: tuple[Any, ...]) -> Entry:
         question=row[10],
         namespace=row[11],
         hits=row[12],
+        took=row[13],
     )
 
 

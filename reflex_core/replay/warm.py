@@ -21,6 +21,8 @@ _FLUSH_TIMEOUT = 60.0
 class Summary:
     """What became of a capture."""
 
+    source: str = ""
+    """The capture's name."""
     read: int = 0
     """Exchanges in the capture."""
     usable: int = 0
@@ -34,6 +36,7 @@ class Summary:
 
     def to_json(self) -> Json:
         return {
+            "source": self.source,
             "read": self.read,
             "usable": self.usable,
             "stored": self.stored,
@@ -106,6 +109,7 @@ class Warmer:
             asked.decision.exact_only,
             request=asked.request.raw,
             created=asked.recorded.ended,
+            took=asked.recorded.seconds,
         )
         self.summary.stored += 1
         if asked.elsewhere:

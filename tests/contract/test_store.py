@@ -54,6 +54,7 @@ def an_entry(n: int = 0, **fields: object) -> Entry:
         created=NOW,
         expires=None,
         completion=b"answer %d" % n,
+        took=0.5 + n,
         question=f"question {n}",
     )
     return replace(base, **fields)  # type: ignore[arg-type]
