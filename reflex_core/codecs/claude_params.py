@@ -40,7 +40,6 @@ def unmapped(prompt: Prompt, mapped: Collection[str]) -> list[str]:
         "seed": prompt.seed is not None,
         "presence_penalty": bool(prompt.presence_penalty),
         "frequency_penalty": bool(prompt.frequency_penalty),
-        "logit_bias": bool(prompt.extra.get("logit_bias")),
         "messages.name": any(m.name and m.role in ("user", "assistant") for m in prompt.messages),
         "messages.reasoning_content": any(m.reasoning for m in prompt.messages),
         "image_url.detail": any(
@@ -49,7 +48,7 @@ def unmapped(prompt: Prompt, mapped: Collection[str]) -> list[str]:
             for part in m.parts
         ),
     }
-    left = native.leftovers(prompt, {"logit_bias", *mapped})
+    left = native.leftovers(prompt, mapped)
     return [name for name in left if name not in mapped] + [
         name for name, is_set in named.items() if is_set
     ]

@@ -324,7 +324,6 @@ def test_choices_that_are_refused() -> None:
         (SONNET_45, {"seed": 7}, {}, ("seed",)),
         (SONNET_45, {"presence_penalty": 1}, {}, ("presence_penalty",)),
         (SONNET_45, {"frequency_penalty": 1}, {}, ("frequency_penalty",)),
-        (SONNET_45, {"logit_bias": {"1": 5}}, {}, ("logit_bias",)),
         (SONNET_45, {"store": True, "x_new": 1}, {}, ("store", "x_new")),
         (SONNET_45, {"modalities": ["text"], "n": 1, "logprobs": False}, {}, ()),
     ],

@@ -42,7 +42,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FIELDS = st.dictionaries(
-    st.sampled_from(["top_k", "service_tier", "safety_identifier", "modalities", "logit_bias"]),
+    st.sampled_from(["top_k", "service_tier", "safety_identifier", "modalities"]),
     JSON,
 )
 MODELS = st.sampled_from([SONNET_45, "claude-opus-5-5", "claude-2.1", "amazon.nova-2-lite-v1:0"])
