@@ -51,16 +51,21 @@ class LiveEvent(events.MessageInjected[Head | bytes | None]):
 
 
 class LiveAnswer:
-    """What the addon registers for a flow that it will answer itself, later.
+    """What the addon registers for a flow that it will answer itself, later. Not for client replay,
+    whose flows have no client connection.
 
     `run(send)` is started when the layer is ready; `send` takes a Head, body bytes and at last None,
-    and waits while the client is slow. It is cancelled when the client leaves.
+    and waits while the client is slow. It is cancelled when the client leaves. `close` is called at the
+    end in any case, even if `run` was never started.
     """
 
     def __init__(
-        self, run: Callable[[Callable[[Head | bytes | None], Awaitable[None]]], Any]
+        self,
+        run: Callable[[Callable[[Head | bytes | None], Awaitable[None]]], Any],
+        close: Callable[[], None],
     ) -> None:
         self.run = run
+        self.close = close
         self.task: asyncio.Task[None] | None = None
 
 
@@ -78,18 +83,22 @@ class LiveAnswers:
         self.fast: Callable[[http.HTTPFlow, Intake, bytes], http.Response | None]
         """The answer to a flow, given its body, that needs no hook; None runs the hooks after all."""
 
-    def can_serve(self, flow: http.HTTPFlow) -> bool:
-        """False for flows without a client connection (client replay)."""
-        return self._handlers(flow.client_conn.id) is not None
-
     def register(self, flow: http.HTTPFlow, answer: LiveAnswer) -> None:
         self._answers[flow] = answer
 
     def get(self, flow: http.HTTPFlow) -> LiveAnswer | None:
         return self._answers.get(flow)
 
+    def abandon(self, flow: mflow.Flow) -> None:
+        """The flow has ended; if its answer has not begun, it never will."""
+        answer = self._answers.get(flow)
+        if answer is not None and answer.task is None:
+            answer.close()
+
     def start(self, stream: LiveStream, answer: LiveAnswer) -> None:
         answer.task = asyncio.create_task(self._pump(stream, answer), name="reflex live answer")
+        # Not in the task itself: cancelled before its first step, it would never run.
+        answer.task.add_done_callback(lambda _: answer.close())
 
     async def _pump(self, stream: LiveStream, answer: LiveAnswer) -> None:
         handler = self._handlers(stream.flow.client_conn.id)

@@ -197,11 +197,14 @@ class Reflex:
         outcome = prepared if isinstance(prepared, Reply) else await app.chat(prepared)
         if isinstance(outcome, Reply):
             flow.response = _response(outcome)
-        elif self.answers.can_serve(flow) and flow.request.http_version != "HTTP/1.0":
+        elif not flow.is_replay and flow.request.http_version != "HTTP/1.0":
             http1 = not (flow.request.is_http2 or flow.request.is_http3)
-            self.answers.register(flow, live.LiveAnswer(_runner(outcome, http1)))
+            self.answers.register(flow, live.LiveAnswer(_runner(outcome, http1), outcome.close))
         else:
-            flow.response = _response(await outcome.whole())
+            try:
+                flow.response = _response(await outcome.whole())
+            finally:
+                outcome.close()
 
     def _pass(self, app: App, flow: http.HTTPFlow, intake: Intake) -> None:
         """Send a request on as it is, to the provider when it speaks OpenAI's dialect."""
@@ -226,9 +229,11 @@ class Reflex:
 
     def response(self, flow: http.HTTPFlow) -> None:
         self._passing.discard(flow.id)
+        self.answers.abandon(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
         self._passing.discard(flow.id)
+        self.answers.abandon(flow)
 
     def _upstream_failure(self, flow: http.HTTPFlow, text: str) -> http.Response | None:
         if flow.id not in self._passing:
@@ -330,23 +335,20 @@ def _response(reply: Reply) -> http.Response:
 
 def _runner(pending: Pending, http1: bool) -> Any:
     async def run(send: Any) -> None:
-        try:
-            reply, chunks = await pending.start()
-            head = _response(reply)
-            if chunks is not None:
-                del head.headers["content-length"]
-                if http1:
-                    head.headers["transfer-encoding"] = "chunked"
-            head.data.content = None
-            await send(live.Head(head))
-            if chunks is None:
-                await send(reply.body)
-            else:
-                async for chunk in chunks:
-                    await send(chunk)
-            await send(None)
-        finally:
-            pending.close()
+        reply, chunks = await pending.start()
+        head = _response(reply)
+        if chunks is not None:
+            del head.headers["content-length"]
+            if http1:
+                head.headers["transfer-encoding"] = "chunked"
+        head.data.content = None
+        await send(live.Head(head))
+        if chunks is None:
+            await send(reply.body)
+        else:
+            async for chunk in chunks:
+                await send(chunk)
+        await send(None)
 
     return run
 

@@ -60,6 +60,7 @@ async def attempt(flight: Flight, call: Call, upstream: Upstream) -> None:
     sent = codec.encode(call.request, call.target)
     flight.details = details_of(call.target, sent.dropped)
     answer = await upstream.open(_with_headers(sent, call.forward), call.first_byte_timeout)
+    complete = False
     try:
         if answer.status >= 300:
             await _refused(codec, call, answer)
@@ -76,8 +77,9 @@ async def attempt(flight: Flight, call: Call, upstream: Upstream) -> None:
             exchange.check_complete()
         if exchange.error is not None:
             raise UpstreamError(exchange.error)
+        complete = True
     finally:
-        answer.close()
+        answer.close(complete=complete)
 
 
 def details_of(target: Target, dropped: tuple[str, ...] = ()) -> dict[str, str]:
@@ -114,8 +116,8 @@ async def _receive_stream(
         async with asyncio.timeout(idle_timeout) as idle:
             while chunk := await answer.read_chunk():
                 flight.publish(exchange.feed(chunk))
-                if exchange.error is not None:
-                    return
+                if exchange.ended:
+                    break
                 idle.reschedule(loop.time() + idle_timeout)
     except TimeoutError:
         raise UpstreamError(_silent(idle_timeout)) from None

@@ -46,6 +46,11 @@ class Exchange:
         """(id, created, model) as the client is shown them."""
         return self._folder.id, self._folder.created, self._folder.model
 
+    @property
+    def ended(self) -> bool:
+        """True when nothing can follow, whether or not the body's end is in."""
+        return self.error is not None or (self._decoder is not None and self._decoder.ended)
+
     def attach(self, decoder: Decoder) -> None:
         """The provider begins to answer. Call it again, after `resume`, for a continuation."""
         self._decoder = decoder

@@ -37,7 +37,7 @@ class MockAnswer:
             parts.append(piece)
         return b"".join(parts)
 
-    def close(self) -> None:
+    def close(self, *, complete: bool = False) -> None:
         self._pieces = iter(())
 
 

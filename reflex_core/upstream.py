@@ -24,7 +24,10 @@ class Answer(Protocol):
         """The rest of the body. Raises UpstreamError."""
         ...
 
-    def close(self) -> None: ...
+    def close(self, *, complete: bool = False) -> None:
+        """`complete`: the answer is, though the end of its body may not be in yet. Else the
+        connection is cut, unless the body was read to its end."""
+        ...
 
 
 class Upstream(Protocol):

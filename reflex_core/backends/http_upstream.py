@@ -17,11 +17,18 @@ MAX_WHOLE = 64 * 2**20
 """Bytes of an answer that is read whole (JSON, errors)."""
 
 
+LINGER = 1.0
+"""Seconds that the end of a complete answer's body is waited for, to use the connection again."""
+
+
 class HttpAnswer:
     """A provider's answer whose headers are in. Must be closed."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, lingering: set[asyncio.Task[None]]
+    ) -> None:
         self._response = response
+        self._lingering = lingering
         self.status = response.status
         self.headers: Mapping[str, str] = {k.lower(): v for k, v in response.headers.items()}
 
@@ -30,7 +37,7 @@ class HttpAnswer:
         try:
             return await self._response.content.readany()
         except aiohttp.ClientPayloadError as error:
-            if "encod" in str(error).lower() or "decompress" in str(error).lower():
+            if "content-encoding" in str(error):
                 message = "The provider's answer has a broken content encoding."
             else:
                 message = "The provider closed the connection in mid-answer."
@@ -49,9 +56,26 @@ class HttpAnswer:
             parts.append(chunk)
         return b"".join(parts)
 
-    def close(self) -> None:
-        """Gives the connection back when the body was read to its end, else closes it."""
-        self._response.release() if self._response.content.at_eof() else self._response.close()
+    def close(self, *, complete: bool = False) -> None:
+        """Gives the connection back when the body was read to its end, or soon is; else closes it."""
+        if self._response.content.at_eof():
+            self._response.release()
+        elif complete:
+            task = asyncio.create_task(self._linger(), name="reflex linger")
+            self._lingering.add(task)
+            task.add_done_callback(self._lingering.discard)
+        else:
+            self._response.close()
+
+    async def _linger(self) -> None:
+        try:
+            async with asyncio.timeout(LINGER):
+                while await self.read_chunk():
+                    pass
+        except (TimeoutError, UpstreamError, asyncio.CancelledError):
+            self._response.close()
+        else:
+            self._response.release()
 
 
 class HttpUpstream:
@@ -64,6 +88,7 @@ class HttpUpstream:
         self._ssl = ssl_context
         self._proxy = proxy or None
         self._session: aiohttp.ClientSession | None = None
+        self._lingering: set[asyncio.Task[None]] = set()
 
     def _get_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -74,6 +99,8 @@ class HttpUpstream:
                 connector=connector,
                 timeout=timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
+                # A compressed stream comes in larger steps than events.
+                headers={"Accept-Encoding": "identity"},
                 skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
                 read_bufsize=2**18,
                 max_line_size=2**16,
@@ -101,9 +128,11 @@ class HttpUpstream:
             raise UpstreamError(ApiError(504, message, code="upstream_timeout")) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise UpstreamError(_error(error, _host(request.url))) from None
-        return HttpAnswer(response)
+        return HttpAnswer(response, self._lingering)
 
     async def close(self) -> None:
+        for task in self._lingering:
+            task.cancel()
         if self._session is not None:
             await self._session.close()
             self._session = None

@@ -55,6 +55,10 @@ class MessagesDecoder:
         self._events = MessageEvents(output_tool)
         self._done = False
 
+    @property
+    def ended(self) -> bool:
+        return self._done
+
     def feed(self, data: bytes) -> list[Event]:
         if self._done:
             return []

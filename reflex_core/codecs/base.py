@@ -17,6 +17,14 @@ class Decoder(Protocol):
     protocol's end (no finish reason for some choice) gives an `ErrorEvent` from `finish`.
     """
 
+    @property
+    def ended(self) -> bool:
+        """True once the protocol's own end, or an error, has been seen: nothing comes any more.
+
+        May stay False where the protocol has no end but the body's.
+        """
+        ...
+
     def feed(self, data: bytes) -> list[Event]:
         """Events completed by `data` (content decoding already undone)."""
         ...

@@ -58,6 +58,10 @@ class ConverseDecoder:
         self._events = ConverseEvents(output_tool)
         self._done = False
 
+    @property
+    def ended(self) -> bool:
+        return self._done
+
     def feed(self, data: bytes) -> list[Event]:
         if self._done:
             return []
@@ -85,8 +89,10 @@ class ConverseDecoder:
             return self._end([ErrorEvent(_exception(headers, body or {}))])
         if body is None:
             return self._end([ErrorEvent(bad_answer("an event is not a JSON object"))])
-        events = self._events.take(str(headers.get(":event-type")), body)
-        return self._end(events) if isinstance(events[-1], ErrorEvent) else events
+        kind = str(headers.get(":event-type"))
+        events = self._events.take(kind, body)
+        last = kind == "metadata" and self._events.finished
+        return self._end(events) if last or isinstance(events[-1], ErrorEvent) else events
 
     def _end(self, events: list[Event]) -> list[Event]:
         self._done = True

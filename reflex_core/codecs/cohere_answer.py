@@ -73,12 +73,12 @@ class Answer:
     """One answer. After its end or an error nothing comes any more."""
 
     def __init__(self) -> None:
-        self._over = False
+        self.over = False
         self._calls: dict[int | str, _Call] = {}
 
     def frame(self, data: bytes | None) -> list[Event]:
         """One event of a stream."""
-        if self._over:
+        if self.over:
             return []
         if data is None or data.strip() == b"[DONE]":
             return [Ping()]
@@ -101,7 +101,7 @@ class Answer:
         _put_logprobs(events, items(value.get("logprobs")))
         for at, call in enumerate(items(message.get("tool_calls"))):
             events += self._call_start(at, obj(call))
-        if self._over:
+        if self.over:
             return events
         events += _sources([obj(item) for item in items(message.get("citations"))])
         return events + self._finished(value)
@@ -110,9 +110,9 @@ class Answer:
         return self.fail("it ended too early", "upstream_closed")
 
     def fail(self, why: str, code: str = "bad_upstream_answer") -> list[Event]:
-        if self._over:
+        if self.over:
             return []
-        self._over = True
+        self.over = True
         message = f"The answer of Cohere could not be read: {why}."
         return [ErrorEvent(ApiError(502, message, code=code))]
 
@@ -144,13 +144,13 @@ class Answer:
             case "message-end":
                 return self._finished(delta)
             case None if "message" in value or "error" in value:
-                self._over = True
+                self.over = True
                 return [ErrorEvent(error_object(value, error_status(value)))]
             case _:
                 return []
 
     def _call_start(self, at: Any, call: Json) -> list[Event]:
-        if self._over:
+        if self.over:
             return []
         function = obj(call.get("function"))
         name = text(function.get("name"))
@@ -168,7 +168,7 @@ class Answer:
         given = end.get("finish_reason")
         if not isinstance(given, str):
             return []
-        self._over = True
+        self.over = True
         events = [event for call in self._calls.values() for event in call.end()]
         if given in _FAILED:
             said = text(end.get("error")) or f"Cohere ended the answer with {given}."

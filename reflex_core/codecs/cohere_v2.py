@@ -48,6 +48,10 @@ class CohereDecoder:
         self._frames = SSEParser()
         self._answer = Answer()
 
+    @property
+    def ended(self) -> bool:
+        return self._answer.over
+
     def feed(self, data: bytes) -> list[Event]:
         events = [e for frame in self._frames.feed(data) for e in self._answer.frame(frame.data)]
         if self._frames.overflow:

@@ -84,6 +84,11 @@ class GeminiDecoder:
         self._array: JsonElements | None = None
         self._answer = Answer()
 
+    @property
+    def ended(self) -> bool:
+        """Gemini has no last event: even after its finish reason it may go on."""
+        return self._answer.over
+
     def feed(self, data: bytes) -> list[Event]:
         if not self._began:
             data = self._blank + data

@@ -97,14 +97,14 @@ class Answer:
     """One answer, part by part. After its end or an error nothing comes any more."""
 
     def __init__(self) -> None:
-        self._over = False
+        self.over = False
         self._start = Start()
         self._candidates: dict[int, _Candidate] = {}
         self._usage: Json | None = None
 
     def frame(self, data: bytes) -> list[Event]:
         """One partial answer, or the whole one."""
-        if self._over:
+        if self.over:
             return []
         if data.strip() in (b"", b"[DONE]"):
             return [Ping()]
@@ -112,7 +112,7 @@ class Answer:
         if value is None:
             return self.fail("a part of it is no JSON object")
         if value.get("error"):
-            self._over = True
+            self.over = True
             return [ErrorEvent(gemini_errors.rpc(value, error_status(value)))]
         events = self._begin(value)
         for candidate in map(obj, items(value.get("candidates"))):
@@ -130,18 +130,18 @@ class Answer:
             return self.fail("it ended too early", "upstream_closed")
         events: list[Event] = []
         for candidate in candidates:
-            if self._over:
+            if self.over:
                 break
             events += candidate.close() + self._finish(candidate)
-        if self._usage and not self._over:
+        if self._usage and not self.over:
             events.append(UsageEvent(self._usage))
-        self._over = True
+        self.over = True
         return events
 
     def fail(self, why: str, code: str = "bad_upstream_answer") -> list[Event]:
-        if self._over:
+        if self.over:
             return []
-        self._over = True
+        self.over = True
         message = f"The answer of Gemini could not be read: {why}."
         return [ErrorEvent(ApiError(502, message, code=code))]
 
@@ -160,7 +160,7 @@ class Answer:
     def _blocked(self, feedback: Json) -> list[Event]:
         """A prompt that was refused as a whole has no candidates."""
         reason = feedback.get("blockReason")
-        if not reason or self._candidates or self._over:
+        if not reason or self._candidates or self.over:
             return []
         said = text(feedback.get("blockReasonMessage"))
         said = said or f"The provider blocked the prompt ({reason})."
@@ -168,7 +168,7 @@ class Answer:
         return [RefusalDelta(said)]
 
     def _candidate(self, value: Json) -> list[Event]:
-        if self._over:
+        if self.over:
             return []
         index = count(value.get("index")) or 0
         if index >= MAX_CHOICES:
@@ -228,7 +228,7 @@ class Answer:
     def _finish(self, candidate: _Candidate) -> list[Event]:
         given, at = candidate.finish or "", candidate.index
         if given in _FAILED:
-            self._over = True
+            self.over = True
             said = candidate.message or f"Gemini ended the answer with {given}."
             return [ErrorEvent(ApiError(502, said, code=given.lower()))]
         reason: FinishReason = "length" if given == "MAX_TOKENS" else "content_filter"

@@ -77,6 +77,10 @@ class OllamaDecoder:
         self._lines = JsonLines()
         self._answer = _Answer()
 
+    @property
+    def ended(self) -> bool:
+        return self._answer.over
+
     def feed(self, data: bytes) -> list[Event]:
         events = [event for line in self._lines.feed(data) for event in self._answer.line(line)]
         if self._lines.overflow:
@@ -93,17 +97,17 @@ class _Answer:
 
     def __init__(self) -> None:
         self._started = False
-        self._over = False
+        self.over = False
         self._calls = 0
 
     def line(self, line: bytes) -> list[Event]:
-        if self._over:
+        if self.over:
             return []
         value = parse_object(line)
         if value is None:
             return self.fail("a line is no JSON object")
         if value.get("error"):
-            self._over = True
+            self.over = True
             return [ErrorEvent(error_object(value, error_status(value)))]
         events: list[Event] = []
         if not self._started:
@@ -118,9 +122,9 @@ class _Answer:
         return self.fail("it ended too early", "upstream_closed")
 
     def fail(self, why: str, code: str = "bad_upstream_answer") -> list[Event]:
-        if self._over:
+        if self.over:
             return []
-        self._over = True
+        self.over = True
         message = f"The answer of Ollama could not be read: {why}."
         return [ErrorEvent(ApiError(502, message, code=code))]
 
@@ -137,7 +141,7 @@ class _Answer:
         return events
 
     def _call(self, call: Json, created: Any) -> list[Event]:
-        if self._over:
+        if self.over:
             return []
         function = obj(call.get("function"))
         name, given = text(function.get("name")), function.get("arguments")
@@ -149,9 +153,9 @@ class _Answer:
         return [ToolCallStart(index, id, name), ToolCallDelta(index, arguments)]
 
     def _done(self, value: Json) -> list[Event]:
-        if self._over:
+        if self.over:
             return []
-        self._over = True
+        self.over = True
         given = value.get("done_reason") or "stop"
         reason = _FINISH.get(given, "content_filter") if isinstance(given, str) else "stop"
         if reason == "stop" and self._calls:

@@ -30,6 +30,10 @@ class StreamDecoder:
         self._stray_size = 0
         self._data_seen = False
 
+    @property
+    def ended(self) -> bool:
+        return self._reader.ended
+
     def feed(self, data: bytes) -> list[Event]:
         """Events of the frames that `data` completes."""
         if self._reader.ended:

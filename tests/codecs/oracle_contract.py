@@ -85,10 +85,18 @@ def target_for(
 def decode_stream(
     codec: Codec, request: ChatRequest, target: Target, chunks: Iterable[bytes]
 ) -> list[Event]:
-    """All events of a body that arrives in these chunks."""
+    """All events of a body that arrives in these chunks; none after the end that the decoder sees."""
     decoder = codec.decoder(request, target)
-    events = [event for chunk in chunks for event in decoder.feed(chunk)]
-    return events + decoder.finish()
+    events: list[Event] = []
+    for chunk in chunks:
+        ended = decoder.ended
+        more = decoder.feed(chunk)
+        assert not (ended and more)
+        events += more
+    ended = decoder.ended
+    more = decoder.finish()
+    assert not (ended and more)
+    return events + more
 
 
 def same_however_cut(

@@ -107,6 +107,7 @@ def _plain(confdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         tmp_path_factory.mktemp("plain") / "store",
         reflex_upstream=provider.url + "/v1",
         reflex_shared_namespaces="team",
+        reflex_disconnect_grace="0s",
     )
     stand = Stand(proxy, provider)
     yield stand
@@ -136,6 +137,7 @@ def _secure(
         confdir,
         tmp_path_factory.mktemp("secure") / "store",
         reflex_upstream=provider.url + "/v1",
+        reflex_disconnect_grace="0s",
         ssl_verify_upstream_trusted_ca=str(upstream_ca_file),
     )
     stand = Stand(proxy, provider)

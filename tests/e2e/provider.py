@@ -29,14 +29,14 @@ class Received:
 class Answer:
     """What to answer. Each piece is written on its own.
 
-    `gate(i)` is called before piece i, in a thread, and `gate(-1)` before the head; a client that
-    leaves meanwhile is noticed at once.
+    Piece i waits until `gate(i)` says True, the head for `gate(-1)`; a client that leaves meanwhile is
+    noticed.
     """
 
     pieces: Sequence[bytes] = ()
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    gate: Callable[[int], Any] | None = None
+    gate: Callable[[int], bool] | None = None
     drop: bool = False
     """Cut the connection instead of ending the body."""
     close_delimited: bool = False
@@ -51,12 +51,28 @@ def sse(*values: Any, done: bool = True) -> list[bytes]:
     return frames + ([b"data: [DONE]\n\n"] if done else [])
 
 
+class Steps:
+    """A gate that lets one piece pass for each `release`; the head needs none."""
+
+    def __init__(self) -> None:
+        self._steps = threading.Semaphore(0)
+
+    def __call__(self, piece: int) -> bool:
+        return piece < 0 or self._steps.acquire(blocking=False)
+
+    def release(self, pieces: int = 1) -> None:
+        self._steps.release(pieces)
+
+
 class Provider:
     """Runs in a thread of its own. `reply` decides; `received` is what came in."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
+        self.connections = 0
         self.disconnects = 0
+        """Clients that left before their answer's end."""
+        self.answering = 0
         self.reply: Callable[[Received], Answer] = lambda request: Answer([b"{}"])
         self._tls = tls
         self._loop = asyncio.new_event_loop()
@@ -68,7 +84,7 @@ class Provider:
     def reset(self) -> None:
         """Forget what was received."""
         self.received = []
-        self.disconnects = 0
+        self.connections = self.disconnects = 0
 
     @property
     def url(self) -> str:
@@ -99,11 +115,12 @@ class Provider:
         self._loop.run_forever()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while await self._one(reader, writer):
                 pass
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            self.disconnects += 1
+            pass
         finally:
             writer.close()
 
@@ -120,7 +137,14 @@ class Provider:
             writer.write(answer.raw)
             await writer.drain()
             return False
-        return await self._write(reader, writer, answer)
+        self.answering += 1
+        try:
+            return await self._write(reader, writer, answer)
+        except OSError:
+            self.disconnects += 1
+            raise
+        finally:
+            self.answering -= 1
 
     async def _write(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer
@@ -150,14 +174,10 @@ class Provider:
 
 
 async def _wait(
-    reader: asyncio.StreamReader, gate: Callable[[int], Any] | None, piece: int
+    reader: asyncio.StreamReader, gate: Callable[[int], bool] | None, piece: int
 ) -> None:
     """Until the gate opens. Raises ConnectionResetError when the client leaves before."""
-    if gate is None:
-        return
-    opened = asyncio.ensure_future(asyncio.to_thread(gate, piece))
-    while not opened.done():
-        await asyncio.wait({opened}, timeout=0.01)
+    while gate is not None and not gate(piece):
+        await asyncio.sleep(0.003)
         if reader.at_eof() or reader.exception() is not None:
             raise ConnectionResetError
-    opened.result()

@@ -63,7 +63,9 @@ def test_openai(way: Way, question: str) -> None:
     (received,) = way.stand.provider.received
     assert received.path == "/v1/chat/completions"
     assert received.headers["authorization"] == f"Bearer {KEY}", "OpenAI gets the client's key"
-    assert received.json == {"model": MODEL, "messages": user(question)}, "the body as it was"
+    expected = {"model": MODEL, "messages": user(question), "stream": True}
+    expected["stream_options"] = {"include_usage": True}
+    assert received.json == expected, "a stream, which others can join, and whose usage is stored"
 
 
 def test_openai_stream(way: Way, question: str) -> None:

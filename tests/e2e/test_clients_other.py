@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import ssl
 import subprocess
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from .asking import KEY, MODEL
+from .asking import AUTH, body, data_of, http2_tls, text_of
 from .conftest import Stand, Way
 from .speech import WEATHER, act
 
-AUTH = {"authorization": f"Bearer {KEY}"}
 NODE = Path(__file__).parent / "node"
 needs_node = pytest.mark.skipif(
     not (NODE / "node_modules").is_dir() or shutil.which("node") is None,
@@ -30,21 +27,6 @@ CURL_FEATURES = (
     if shutil.which("curl")
     else ""
 )
-
-
-def body(text: str, **more: Any) -> dict[str, Any]:
-    return {"model": MODEL, "messages": [{"role": "user", "content": text}], **more}
-
-
-def data_of(text: str) -> list[Any]:
-    """The JSON of each event of a stream that ends as it should."""
-    lines = [line for line in text.splitlines() if line.startswith("data: ")]
-    assert lines[-1] == "data: [DONE]"
-    return [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
-
-
-def text_of(chunks: list[Any]) -> str:
-    return "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
 
 
 # ---------------------------------------------------------------------- Node
@@ -139,21 +121,12 @@ def test_curl_http2(way: Way, question: str) -> None:
 # ---------------------------------------------------------------------- connections
 
 
-class Http2Only(ssl.SSLContext):
-    """httpx offers HTTP/1.1 first, and mitmproxy takes what is offered first."""
-
-    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
-        super().set_alpn_protocols(["h2"])
-
-
 def test_http2_streams_at_once(secure: Stand, question: str) -> None:
     """One connection through CONNECT, many requests on it at the same time."""
-    tls = Http2Only(ssl.PROTOCOL_TLS_CLIENT)
-    tls.load_verify_locations(secure.proxy.ca)
 
     async def run() -> list[str]:
         async with httpx.AsyncClient(
-            http2=True, proxy=secure.proxy.url, verify=tls, timeout=30
+            http2=True, proxy=secure.proxy.url, verify=http2_tls(secure.proxy), timeout=30
         ) as client:
 
             async def ask(i: int) -> str:
