@@ -1,0 +1,36 @@
+"""`reflex-proxy env`: the environment for a shell."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+
+import orjson
+
+from . import bundle, connect, environment, settings
+from .errors import CliError
+
+
+def main(args: Namespace) -> int:
+    loaded = settings.load(args)
+    if args.proxy:
+        connection = connect.named(args, loaded)
+    else:
+        instance = connect.running(loaded)
+        if instance is None:
+            raise CliError("No proxy is running: start one with `reflex-proxy serve`.")
+        connection = connect.of_instance(instance, loaded)
+    path = bundle.build(connection.ca, loaded.config.storage_path, os.environ)
+    values = environment.variables(connection.url, path, os.environ)
+    for hint in environment.warnings(os.environ, loaded.config.hosts, connection.reverse_url):
+        print(f"reflex: {hint}", file=sys.stderr)
+    if args.json:
+        print(orjson.dumps(values, option=orjson.OPT_INDENT_2).decode())
+    else:
+        print(environment.exports(values, args.shell or _shell()), end="")
+    return 0
+
+
+def _shell() -> str:
+    return "fish" if os.environ.get("SHELL", "").endswith("fish") else "bash"
