@@ -28,6 +28,8 @@ REASONS: Mapping[str, str] = {
     "bad-encoding": "the body cannot be decompressed",
     "bad-request": "the request is not understood",
     "unknown-provider": "answered by a provider that this configuration does not know",
+    "scrubbed": "credentials were hidden when it was saved (reflex_scrub): it needs a namespace of"
+    " reflex_shared_namespaces",
     "error-status": "the answer is an error",
     "bad-answer": "the answer is not understood, or failed on its way",
     "similar-hit": "answered from a cache with the answer to a similar question",
@@ -38,10 +40,14 @@ REASONS: Mapping[str, str] = {
     "unknown-finish": "the answer ended for an unknown reason",
     "too-large": "the answer is larger than reflex_max_answer",
     "not-unicode": "the answer's text is not valid Unicode",
+    "repeat": "asked before in this capture: the first answer is kept",
     "already-stored": "an answer is already stored",
     "store-failed": "the store refused it",
 }
 """Why an exchange is not used, in words."""
+
+SCRUBBED = "hidden-by-reflex"
+"""Stands for a credential in captures made with reflex_scrub."""
 
 _FOREIGN_PATHS = (
     "/messages",
@@ -148,6 +154,8 @@ class Reader:
         if isinstance(completion, Skipped):
             return completion
         wishes = controls.parse(headers.get("cache-control"), headers.get("x-reflex-namespace"))
+        if self._is_scrubbed(headers, wishes):
+            return Skipped("scrubbed")
         keys = self._keys(request, target, headers, wishes)
         return Asked(
             recorded=recorded,
@@ -161,6 +169,11 @@ class Reader:
             status=recorded.response_headers.get("x-reflex-status"),
             elsewhere=_name(target) != _name(asked),
         )
+
+    def _is_scrubbed(self, headers: Mapping[str, str], wishes: Controls) -> bool:
+        namespace = wishes.namespace or self._config.namespace
+        shared = namespace in self._config.shared_namespaces
+        return not shared and route.credential(headers) == SCRUBBED
 
     def _keys(
         self, request: ChatRequest, target: Target, headers: Mapping[str, str], wishes: Controls

@@ -73,6 +73,8 @@ class Warmer:
             return
         self.summary.usable += 1
         problem = storing_problem(asked)
+        if problem is None and asked.keys.exact[:16] in self._seen:
+            problem = "repeat"
         if problem is None and self._is_stored(asked.keys.exact, now):
             problem = "already-stored"
         if problem is not None:
@@ -91,8 +93,6 @@ class Warmer:
         return self.summary
 
     def _is_stored(self, key: bytes, now: float) -> bool:
-        if key[:16] in self._seen:
-            return True
         try:
             store = self._storage.store
             return store is not None and store.get(key, now) is not None
