@@ -21,7 +21,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.net.http import status_codes
 from mitmproxy.proxy.mode_specs import ReverseMode, UpstreamMode
 
-from addons import consumers, live, request_log
+from addons import consumers, live, replay, request_log
 from addons.admin import OwnConnections, admin_request
 from addons.intake import Intake, classify, host_matches
 from reflex_core import config as configuration
@@ -49,7 +49,8 @@ class Reflex:
         self.answers.fast = self._fast
         self._admin: Admin | None = None
         self._own_connections = OwnConnections()
-        self.addons = [self._own_connections]
+        self._replay = replay.Replay(lambda: self.app, self._started)
+        self.addons = [self._own_connections, self._replay]
 
     # ------------------------------------------------------------------ options
 
@@ -86,7 +87,9 @@ class Reflex:
         if self.app is not None or self.config is None:
             return
         self.app = App(self.config, ssl_context=_ssl_context(), upstream_proxy=_upstream_proxy())
-        await self.app.start()
+        self._replay.start(self.config)
+        if self.config.replay != "plan":
+            await self.app.start()
         self._admin = Admin(self.app)
         self._switch_fast_hits()
         self._started.set()
@@ -96,6 +99,7 @@ class Reflex:
     async def done(self) -> None:
         if self.app is None:
             return
+        await self._replay.finish()
         hurry = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -144,12 +148,13 @@ class Reflex:
 
     async def request(self, flow: http.HTTPFlow) -> None:
         config = self.config
-        if config is None or flow.response is not None or flow.error is not None:
+        if config is None or not flow.live or flow.response is not None or flow.error is not None:
             return
         intake = classify(flow, config.hosts)
         if intake is None:
             return
         await self._started.wait()  # the listeners are open before `running` is through
+        await self._replay.ready()
         app = self.app
         if app is None:
             return
@@ -364,7 +369,7 @@ def _welcome() -> list[str]:
                 lines.append(f"  export OPENAI_BASE_URL=http://{host}:{port}/v1")
             else:
                 lines.append(f"  export HTTPS_PROXY=http://{host}:{port} SSL_CERT_FILE={ca}")
-    return lines
+    return lines if len(lines) > 1 else []
 
 
 addons = [Reflex()]
