@@ -1,0 +1,134 @@
+"""From an embedding to an answer that may be served, or the reason why there is none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from . import codec_store
+from .ports import Embedding, Entry, Store, Vectors
+from .semantic_types import Candidate, Parts, Query, Refusal, SemanticHit, Settings, Trace
+
+_FLOAT16 = np.dtype("<f2")
+
+
+class Search:
+    """Synchronous and thread-safe. `on_gone` gets row ids that the index has and the store has not."""
+
+    def __init__(
+        self,
+        store: Store,
+        parts: Parts,
+        settings: Settings,
+        on_gone: Callable[[Sequence[int]], None] = lambda ids: None,
+    ) -> None:
+        self._store = store
+        self._index = parts.index
+        self._embedder = parts.embedder
+        self._verifier = parts.verifier
+        self._settings = settings
+        self._on_gone = on_gone
+
+    def find(self, query: Query, embedding: Embedding) -> SemanticHit | Refusal:
+        """The nearest stored question, by cosine, that may answer this one.
+
+        Raises BackendError when the store or the index fails.
+        """
+        started = time.perf_counter()
+        near = self._nearest(query.scope, embedding)
+        looked = time.perf_counter()
+        seen = [candidate for candidate in near if candidate.cosine >= self._settings.min_cosine]
+        outcome = self._first_accepted(query, embedding, seen[: self._settings.verified])
+        seconds = {"search": looked - started, "verify": time.perf_counter() - looked}
+        if isinstance(outcome, SemanticHit):
+            return replace(outcome, trace=replace(outcome.trace, seconds=seconds))
+        reason = outcome[0].reason if outcome else "too-far" if near else "no-neighbour"
+        candidates = (*outcome, *near[len(outcome) :])
+        return Refusal(Trace(reason, candidates[: self._settings.verified], seconds))
+
+    def _nearest(self, scope: bytes, embedding: Embedding) -> list[Candidate]:
+        """Candidates in the order of their cosines, from the vectors in full precision."""
+        found = self._index.search(scope, embedding.vector, self._settings.candidates)
+        distances = {neighbour.id: neighbour.distance for neighbour in found}
+        stored = self._store.get_vectors(list(distances), tokens=False)
+        gone = [id for id in distances if id not in stored]
+        if gone:
+            self._on_gone(gone)
+        rows = [row for row in stored.values() if self._is_comparable(row, scope)]
+        if not rows:
+            return []
+        matrix = np.frombuffer(b"".join(row.embedding for row in rows), _FLOAT16)
+        cosines = matrix.astype(np.float32).reshape(len(rows), -1) @ embedding.vector
+        near = [
+            Candidate(row.id, distances[row.id], float(cosine))
+            for row, cosine in zip(rows, cosines, strict=True)
+        ]
+        return sorted(near, key=lambda candidate: (-candidate.cosine, -candidate.id))
+
+    def _is_comparable(self, row: Vectors, scope: bytes) -> bool:
+        return (
+            row.scope == scope
+            and row.embedder == self._embedder.identity
+            and len(row.embedding) == self._embedder.dim * _FLOAT16.itemsize
+        )
+
+    def _first_accepted(
+        self, query: Query, embedding: Embedding, near: list[Candidate]
+    ) -> SemanticHit | list[Candidate]:
+        """A hit, or all candidates with the reasons they were refused for."""
+        tokens = self._tokens(near)
+        refused: list[Candidate] = []
+        for candidate in near:
+            entry = self._store.get_by_id(candidate.id, query.now)
+            if entry is None:
+                self._on_gone([candidate.id])
+                refused.append(replace(candidate, reason="expired"))
+                continue
+            judged = self._judge(query, embedding, candidate, entry, tokens.get(entry.id, b""))
+            if judged.reason == "verified":
+                trace = Trace("verified", (judged, *refused))
+                completion = codec_store.load(entry.completion)
+                status = "hit-l2-semantic" if self._verifier is None else "hit-l3-verified"
+                return SemanticHit(status, entry, completion, judged, trace)
+            refused.append(judged)
+        return refused
+
+    def _tokens(self, near: list[Candidate]) -> dict[int, bytes]:
+        if self._verifier is None or not near:
+            return {}
+        rows = self._store.get_vectors([candidate.id for candidate in near])
+        return {id: row.tokens for id, row in rows.items()}
+
+    def _judge(
+        self,
+        query: Query,
+        embedding: Embedding,
+        candidate: Candidate,
+        entry: Entry,
+        tokens: bytes,
+    ) -> Candidate:
+        """The candidate with its reason, which is "verified" when it may be served."""
+        if entry.scope != query.scope or entry.tenant != query.tenant:
+            return replace(candidate, reason="other-scope")
+        if entry.exact_only or entry.question is None:
+            return replace(candidate, reason="exact-only")
+        if entry.key in query.banned:
+            return replace(candidate, reason="banned")
+        if not query.wishes.accepts(query.now - entry.created):
+            return replace(candidate, reason="too-old")
+        if self._verifier is None:
+            limit = self._settings.unverified_cosine
+            accepted = candidate.cosine >= limit
+            return replace(candidate, threshold=limit, reason="verified" if accepted else "too-far")
+        verdict = self._verifier.verify(
+            query.text, embedding, entry.question, tokens, candidate.cosine
+        )
+        return replace(
+            candidate,
+            score=verdict.score,
+            threshold=verdict.threshold,
+            reason="verified" if verdict.accepted else verdict.reason,
+        )
