@@ -27,7 +27,7 @@ def client(base_url: str, key: str = KEY, **options: Any) -> openai.OpenAI:
 
 def body(text: str, **more: Any) -> dict[str, Any]:
     """A request as a client without SDK would send it."""
-    return {"model": MODEL, "messages": [{"role": "user", "content": text}], **more}
+    return {"model": MODEL, "messages": [{"role": "user", "content": text}]} | more
 
 
 def ask(

@@ -185,6 +185,8 @@ def _world(confdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         confdir,
         folder / "store",
         reflex_config=str(config),
+        # Recorded JSON answers were answers to requests for JSON.
+        reflex_stream_upstream="false",
         environ={**provider_keys(), "AWS_REGION": "us-east-1", "GOOGLE_CLOUD_PROJECT": "project"},
     )
     stand = Stand(proxy, provider)
