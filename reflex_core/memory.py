@@ -104,6 +104,11 @@ def _size(entry: Entry) -> int:
     return 2 * len(entry.completion) + len(entry.question or "") + _OVERHEAD
 
 
+def ascii_lower(text: str) -> str:
+    """As SQLite's lower(); lone surrogates are dropped."""
+    return text.encode("utf-8", "ignore").lower().decode()
+
+
 def matching(
     *,
     key: bytes | None = None,

@@ -17,6 +17,10 @@ Floats = npt.NDArray[np.float32]
 Int8s = npt.NDArray[np.int8]
 
 
+SEARCHED = 20_000
+"""Entries that a text search looks at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One stored answer."""
@@ -122,6 +126,14 @@ class Store(Protocol):
 
     def requests(self, tenant: bytes, limit: int) -> list[StoredRequest]:
         """The tenant's entries whose request was kept, expired or not, most recently used first."""
+        ...
+
+    def search(self, text: str, limit: int, *, questions: bool) -> list[Entry]:
+        """Entries, expired or not, most recently used first, of the latest `SEARCHED`.
+
+        `text` is looked for in model, provider and namespace, with `questions` in the question too, and
+        at the beginning of the key in hex; case does not matter. Empty: all.
+        """
         ...
 
     def put_vectors(self, rows: Sequence[Vectors]) -> None:

@@ -15,9 +15,10 @@ from .backends.sqlite_files import SECRET_BYTES, tenant_secret
 from .config import Config
 from .errors import BackendError
 from .memory import MemoryTier, matching
-from .ports import Entry
+from .ports import Entry, StoredRequest
 from .types import Completion, Keys, Meaning, Target
 from .writer import Limits, Writer
+from .wrong import Bans, forget
 
 logger = logging.getLogger("reflex")
 
@@ -36,6 +37,7 @@ class Storage:
         self.secret = secrets.token_bytes(SECRET_BYTES)
         self.store: SqliteStore | None = None
         self.writer: Writer | None = None
+        self.bans = Bans(None, self.secret)
 
     def open(self) -> None:
         """Never raises: without a usable folder answers are kept in memory only."""
@@ -48,6 +50,7 @@ class Storage:
             # An error while starting would make mitmdump exit.
             logger.warning("reflex: nothing will be kept beyond this run: %s", error)
             return
+        self._open_bans()
         self.store = SqliteStore(config.storage_path, config.max_size, log=logger.warning)
         self.writer = Writer(
             self.store,
@@ -57,6 +60,13 @@ class Storage:
             limits=Limits(keep_expired_s=math.inf if config.offline else config.stale_if_error),
         )
         self._warm(self.store)
+
+    def _open_bans(self) -> None:
+        try:
+            self.bans = Bans(self._config.storage_path, self.secret)
+        except BackendError as error:
+            logger.warning("reflex: answers marked as wrong are not known: %s", error)
+            self.bans = Bans(None, self.secret)
 
     def _warm(self, store: SqliteStore) -> None:
         """The answers used last go to memory; a damaged one is left out."""
@@ -143,9 +153,42 @@ class Storage:
             except (BackendError, TimeoutError) as error:
                 raise ValueError(f"the store did not purge: {error or 'timed out'}") from None
             self.memory.remove(matching(**conditions))
+            if what in ("all", "tenant"):
+                self._forget_reported(value.lower() if what == "tenant" else None)
         return count
 
+    def _forget_reported(self, tenant: str | None) -> None:
+        try:
+            forget(self._config.storage_path, tenant)
+        except BackendError as error:
+            raise ValueError(f"reported answers were not forgotten: {error}") from None
+
     # ------------------------------------------------------------------ sight
+
+    def entry(self, key: bytes) -> Entry | None:
+        """Whatever its age; None also when the store fails."""
+        cached = self.memory.get(key, 0.0)
+        try:
+            if cached is None and self.store is not None:
+                return self.store.get(key, 0.0)
+        except BackendError:
+            return None
+        return cached.entry if cached else None
+
+    def entry_by_id(self, id: int) -> Entry | None:
+        """Whatever its age; None also when the store fails."""
+        try:
+            return None if self.store is None else self.store.get_by_id(id, 0.0)
+        except BackendError:
+            return None
+
+    def requests(self, tenant: bytes, limit: int) -> list[StoredRequest]:
+        """See `Store.requests`. Raises BackendError."""
+        return [] if self.store is None else self.store.requests(tenant, limit)
+
+    def search(self, text: str, limit: int, *, questions: bool) -> list[Entry]:
+        """See `Store.search`; without a store there is nothing to find. Raises BackendError."""
+        return [] if self.store is None else self.store.search(text, limit, questions=questions)
 
     def describe(self, digits: str, now: float) -> list[str]:
         """`name: value` of the entries in memory whose key starts with `digits`, or of a whole key's."""

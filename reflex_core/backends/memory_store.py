@@ -8,8 +8,8 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from ..memory import matching
-from ..ports import Entry, StoredRequest, Vectors
+from ..memory import ascii_lower, matching
+from ..ports import SEARCHED, Entry, StoredRequest, Vectors
 
 _OVERHEAD = 512
 
@@ -99,6 +99,14 @@ class MemoryStore:
             found = [entry for id in ids if (entry := self.get_by_id(id, now)) is not None]
             return found[:limit]
 
+    def search(self, text: str, limit: int, *, questions: bool) -> list[Entry]:
+        wanted = ascii_lower(text)
+        with self._lock:
+            latest = sorted(self._entries, reverse=True)[:SEARCHED]
+            ids = sorted(latest, key=self._use, reverse=True)
+            entries = [self._entries[id] for id in ids]
+        return [e for e in entries if _matches(e, wanted, questions)][:limit]
+
     def requests(self, tenant: bytes, limit: int) -> list[StoredRequest]:
         with self._lock:
             ids = sorted(self._requests, key=self._use, reverse=True)
@@ -175,3 +183,8 @@ class MemoryStore:
 
 def _stored_request(entry: Entry, body: bytes) -> StoredRequest:
     return StoredRequest(entry.id, entry.key, entry.scope, entry.model, entry.created, body)
+
+
+def _matches(entry: Entry, text: str, questions: bool) -> bool:
+    values = [entry.model, entry.provider, entry.namespace, entry.question if questions else None]
+    return entry.key.hex().startswith(text) or any(text in ascii_lower(v) for v in values if v)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BackendError
-from ..ports import Entry, StoredRequest, Vectors
+from ..memory import ascii_lower
+from ..ports import SEARCHED, Entry, StoredRequest, Vectors
 from .sqlite_database import Database
 from .sqlite_schema import COLUMNS, SCHEMA, entry
 
@@ -107,6 +108,19 @@ class SqliteStore:
         query = f"SELECT {COLUMNS} FROM entries WHERE {_ALIVE} ORDER BY used DESC, id DESC LIMIT ?"
         with self._db.read() as db:
             rows = db.execute(query, (now, limit)).fetchall()
+        return [entry(row) for row in rows]
+
+    def search(self, text: str, limit: int, *, questions: bool) -> list[Entry]:
+        """Reads the rows one by one: what is searched for may be anywhere in a text."""
+        names = ["model", "provider", "namespace", *(["question"] if questions else [])]
+        places = " OR ".join(f"instr(lower({name}), :text)" for name in names)
+        query = (
+            f"SELECT {COLUMNS} FROM (SELECT * FROM entries ORDER BY id DESC LIMIT {SEARCHED})"
+            f" WHERE :text = '' OR instr(lower(hex(key)), :text) = 1 OR {places}"
+            " ORDER BY used DESC, id DESC LIMIT :limit"
+        )
+        with self._db.read() as db:
+            rows = db.execute(query, {"text": ascii_lower(text), "limit": limit}).fetchall()
         return [entry(row) for row in rows]
 
     def requests(self, tenant: bytes, limit: int) -> list[StoredRequest]:

@@ -415,3 +415,27 @@ def test_both_stores_agree(
         assert results[:half] == results[half:]
     for store in stores:
         store.close()
+
+
+def test_search(store: Store) -> None:
+    store.put(
+        [
+            an_entry(1, model="gpt-4o", question="Wo liegt Zürich?", namespace="team"),
+            an_entry(2, model="claude", question="100% of what", expires=NOW - 1),
+            an_entry(3, model="claude", provider="Anthropic", question=None),
+        ]
+    )
+
+    def found(text: str, *, questions: bool = True) -> list[str | None]:
+        return [e.question for e in store.search(text, 10, questions=questions)]
+
+    assert found("") == [None, "100% of what", "Wo liegt Zürich?"], "the latest first"
+    assert found("zürich") == ["Wo liegt Zürich?"]
+    assert found("zürich", questions=False) == []
+    assert found("0% o") == ["100% of what"], "expired ones too, and no wildcards"
+    assert found("CLAUDE") == [None, "100% of what"]
+    assert found("anthropic") == [None]
+    assert found("team") == ["Wo liegt Zürich?"]
+    assert found((2).to_bytes(32, "big").hex()) == ["100% of what"]
+    assert found("\ud800") == found("")
+    assert len(store.search("", 2, questions=True)) == 2
