@@ -21,7 +21,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.net.http import status_codes
 from mitmproxy.proxy.mode_specs import ReverseMode, UpstreamMode
 
-from addons import consumers, live, replay, request_log
+from addons import consumers, live, notes, replay, request_log
 from addons.admin import OwnConnections, admin_request
 from addons.intake import Intake, classify, host_matches
 from reflex_core import config as configuration
@@ -49,6 +49,7 @@ class Reflex:
         self.answers.fast = self._fast
         self._admin: Admin | None = None
         self._own_connections = OwnConnections()
+        self._notes = notes.Notes()
         self._replay = replay.Replay(lambda: self.app, self._started)
         self.addons = [self._own_connections, self._replay]
 
@@ -111,7 +112,9 @@ class Reflex:
     def _switch_fast_hits(self) -> None:
         """Answer exact hits before the hooks, unless somebody else wants to see the flows."""
         wish = self.config.fast_hits if self.config else "off"
-        fast = wish == "on" or (wish == "auto" and not consumers.of_flows(ctx.master, ctx.options))
+        readers = consumers.of_flows(ctx.master, ctx.options)
+        self._notes.recording = bool(readers)
+        fast = wish == "on" or (wish == "auto" and not readers)
         self.answers.wants_fast = self._wants_fast if fast else None
 
     def _wants_fast(self, flow: http.HTTPFlow) -> Intake | None:
@@ -199,10 +202,17 @@ class Reflex:
         if prepared is None:
             self._pass(app, flow, intake)
             return
-        outcome = prepared if isinstance(prepared, Reply) else await app.chat(prepared)
+        if isinstance(prepared, Reply):
+            flow.response = _response(prepared)
+            return
+        self._notes.begin(flow, prepared.record)
+        outcome = await app.chat(prepared)
         if isinstance(outcome, Reply):
             flow.response = _response(outcome)
-        elif not flow.is_replay and flow.request.http_version != "HTTP/1.0":
+            return
+        if transcript := self._notes.transcript(flow):
+            outcome.transcribe(transcript)
+        if not flow.is_replay and flow.request.http_version != "HTTP/1.0":
             http1 = not (flow.request.is_http2 or flow.request.is_http3)
             self.answers.register(flow, live.LiveAnswer(_runner(outcome, http1), outcome.close))
         else:
@@ -233,12 +243,22 @@ class Reflex:
             flow.response.stream = True
 
     def response(self, flow: http.HTTPFlow) -> None:
-        self._passing.discard(flow.id)
-        self.answers.abandon(flow)
+        self._ended(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
-        self._passing.discard(flow.id)
+        self._ended(flow)
+
+    def _ended(self, flow: http.HTTPFlow) -> None:
+        config = self.config
         self.answers.abandon(flow)
+        self._notes.finish(flow)
+        if config is not None and config.scrub and flow.live:
+            self._scrub(flow, config)
+        self._passing.discard(flow.id)
+
+    def _scrub(self, flow: http.HTTPFlow, config: configuration.Config) -> None:
+        if flow.id in self._passing or classify(flow, config.hosts) is not None:
+            notes.scrub(flow)
 
     def _upstream_failure(self, flow: http.HTTPFlow, text: str) -> http.Response | None:
         if flow.id not in self._passing:

@@ -27,6 +27,7 @@ from rich.progress import (
 )
 
 from addons.intake import classify
+from addons.notes import KEY as NOTE
 from reflex_core import report
 from reflex_core.app import App
 from reflex_core.config import Config
@@ -169,6 +170,7 @@ def recorded_of(flow: http.HTTPFlow, number: int, hosts: tuple[str, ...]) -> Rec
         started=request.timestamp_start or None,
         ended=(response.timestamp_end or response.timestamp_start) if response else None,
         broken=broken,
+        note=note if isinstance(note := flow.metadata.get(NOTE), dict) else {},
     )
 
 

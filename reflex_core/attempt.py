@@ -60,6 +60,8 @@ async def attempt(flight: Flight, call: Call, upstream: Upstream) -> None:
     sent = codec.encode(call.request, call.target)
     flight.details = details_of(call.target, sent.dropped)
     answer = await upstream.open(_with_headers(sent, call.forward), call.first_byte_timeout)
+    if flight.transcript is not None:
+        answer = flight.transcript.listen(sent.url, answer)
     complete = False
     try:
         if answer.status >= 300:

@@ -16,6 +16,7 @@ from .controls import Status
 from .errors import ApiError
 from .exchange import Exchange
 from .render import ChunkRenderer, completion_json
+from .transcript import Transcript
 from .types import Completion, ErrorEvent, Event, TextDelta, ToolCallDelta
 
 MAX_LOG = 64 * 2**20
@@ -49,6 +50,8 @@ class Flight:
         self.details: dict[str, str] = {}
         """Answer headers that only the upstream call knows."""
         self.has_fallbacks = False
+        self.transcript: Transcript | None = None
+        """Where what the provider says is noted, if anywhere."""
         self.task: asyncio.Task[None] | None = None
         self.content_at: float | None = None
         """`time.perf_counter()` when the first content was there."""

@@ -12,6 +12,7 @@ from .errors import ApiError
 from .flight import Flight, Reader
 from .lookup import Hit
 from .render import completion_json, completion_sse
+from .transcript import Transcript
 from .types import ChatRequest, Json
 
 Headers = tuple[tuple[str, str], ...]
@@ -96,6 +97,11 @@ class Pending:
         self._request = request
         self._note = note
         self._keepalive = keepalive
+
+    def transcribe(self, transcript: Transcript) -> None:
+        """Note what the provider says, when it is this request that asks it. Call it at once."""
+        if self._note.status != "coalesced":
+            self._reader.flight.transcript = transcript
 
     async def start(self) -> tuple[Reply, AsyncIterator[bytes] | None]:
         """Waits for the status. The second value is None when the Reply holds the whole body."""

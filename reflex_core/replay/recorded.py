@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from .. import codecs, controls, inbound, key, lookup, policy, route
@@ -87,6 +88,8 @@ class Recorded:
     ended: float | None
     """Unix seconds when the answer was complete."""
     broken: bool = False
+    note: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    """What Reflex noted when it recorded this: addons/notes.py."""
 
     @property
     def seconds(self) -> float | None:
@@ -186,9 +189,10 @@ class Reader:
 
     def _answering(self, recorded: Recorded, provider: str | None, asked: Target) -> Target:
         """Who gave the recorded answer: as Reflex noted it, by the host, or as this config has it."""
-        headers = recorded.response_headers
-        name, model = headers.get("x-reflex-provider"), headers.get("x-reflex-model")
-        if not (name and model):
+        headers, note = recorded.response_headers, recorded.note
+        name = headers.get("x-reflex-provider") or note.get("provider")
+        model = headers.get("x-reflex-model") or note.get("model")
+        if not (isinstance(name, str) and isinstance(model, str)):
             name, model = provider, asked.model
         if name is None or (name, model) == _name(asked):
             return asked
