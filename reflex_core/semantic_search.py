@@ -117,6 +117,8 @@ class Search:
             return replace(candidate, reason="exact-only")
         if entry.key in query.banned:
             return replace(candidate, reason="banned")
+        if entry.key in query.banned:
+            return replace(candidate, reason="marked-wrong")
         if not query.wishes.accepts(query.now - entry.created):
             return replace(candidate, reason="too-old")
         if self._verifier is None:

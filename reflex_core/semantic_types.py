@@ -60,6 +60,8 @@ class Query:
     """Unix seconds."""
     wishes: Controls = NONE
     banned: frozenset[bytes] = frozenset()
+    """Keys of entries that must not be served for this text (wrong.py)."""
+    banned: frozenset[bytes] = frozenset()
     """Exact keys of entries that must not answer it."""
 
 
