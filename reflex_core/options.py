@@ -77,11 +77,12 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
 
 
 def _parse_list(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = [item for item in value.replace("\n", ",").split(",") if item.strip()]
-    if not isinstance(value, list | tuple):
+    """Items are also separated by commas and line ends: `--set` gives such a text as one item."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple):
         raise ValueError
-    return tuple(str(item).strip() for item in value if str(item).strip())
+    items = [item for text in texts for item in str(text).replace("\n", ",").split(",")]
+    return tuple(item.strip() for item in items if item.strip())
 
 
 OPTIONS: tuple[Option, ...] = (

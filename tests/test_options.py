@@ -66,5 +66,6 @@ def test_lists_come_from_text_and_sequences() -> None:
     option = Option("x", "list", (), "X.")
     assert option.parse("a, b,,c") == ("a", "b", "c")
     assert option.parse(["a ", "b"]) == ("a", "b")
+    assert option.parse(["a,b", "c\nd"]) == ("a", "b", "c", "d")
     with pytest.raises(ValueError):
         option.parse(3)
