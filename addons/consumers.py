@@ -35,3 +35,8 @@ def of_flows(master: Master, options: Options) -> list[str]:
     if len(options.scripts) > 1:
         found.append("scripts")
     return found
+
+
+def print_bodies(options: Options) -> bool:
+    """mitmdump's print-out shows whole answers."""
+    return "flow_detail" in options and options.flow_detail > 2

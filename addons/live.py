@@ -30,6 +30,8 @@ from addons.intake import Intake
 logger = logging.getLogger("reflex")
 
 
+MAX_KEPT = 256 * 1024
+"""Bytes of a live answer that are kept for the flow when nobody is known to want them."""
 MAX_BACKLOG = 256 * 1024
 """Bytes that may wait in one HTTP/2 stream for its client to read."""
 BACKLOG_PAUSE = 0.02
@@ -80,6 +82,8 @@ class LiveAnswers:
         self.wants_fast: Callable[[http.HTTPFlow], Intake | None] | None = None
         """What a flow, of which only the headers are known, asks for, if it may be answered before
         the hooks."""
+        self.keep_bodies = True
+        """Something consumes the flows: keep answers whole, however large."""
         self.fast: Callable[[http.HTTPFlow, Intake, bytes], http.Response | None]
         """The answer to a flow, given its body, that needs no hook; None runs the hooks after all."""
 
@@ -124,7 +128,7 @@ _answers: LiveAnswers | None = None
 class LiveStream(http_layers.HttpStream):
     """HttpStream with one more server state: `state_live`."""
 
-    _body: bytearray
+    _body: bytearray | None
     _headers_sent = False
     _held: tuple[commands.Command, Intake] | None = None
     """The requestheaders hook, while it is not known yet whether the request needs it."""
@@ -220,12 +224,20 @@ class LiveStream(http_layers.HttpStream):
             )
             self._headers_sent = True
         elif message:
-            self._body += message
+            self._keep(message)
             yield http_layers.SendHttp(
                 http_events.ResponseData(self.stream_id, bytes(message)), self.context.client
             )
         elif message is None:
             yield from self._end()
+
+    def _keep(self, data: bytes) -> None:
+        """A slow client would else make its own copy of what the flight keeps for all."""
+        if self._body is None:
+            return
+        self._body += data
+        if len(self._body) > MAX_KEPT and not (_answers and _answers.keep_bodies):
+            self._body = None
 
     def _end(self) -> layer.CommandGenerator[None]:
         if not self._headers_sent:
@@ -236,8 +248,8 @@ class LiveStream(http_layers.HttpStream):
             )
             return
         assert self.flow.response
-        self.flow.response.data.content = bytes(self._body)
-        self._body.clear()
+        self.flow.response.data.content = None if self._body is None else bytes(self._body)
+        self._body = None
         yield from self.send_response(already_streamed=True)
 
     def handle_protocol_error(

@@ -114,6 +114,7 @@ class Reflex:
         wish = self.config.fast_hits if self.config else "off"
         readers = consumers.of_flows(ctx.master, ctx.options)
         self._notes.recording = bool(readers)
+        self.answers.keep_bodies = bool(readers) or consumers.print_bodies(ctx.options)
         fast = wish == "on" or (wish == "auto" and not readers)
         self.answers.wants_fast = self._wants_fast if fast else None
 

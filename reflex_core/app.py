@@ -30,7 +30,7 @@ from .errors import ApiError, BackendError, BadRequest
 from .fetch import Fetcher, Persistence, Plan
 from .flight import Flight
 from .journal import Record
-from .lookup import Hit, Lookup, keys_of, meaning_of
+from .lookup import Hit, Lookup, Miss, keys_of, meaning_of
 from .mock import MockUpstream
 from .partial import Partials
 from .passthrough import Passthrough, models_reply, passthrough
@@ -152,10 +152,14 @@ class App:
         elif not prepared.wishes.may_read:
             outcome = "no-cache"
         else:
+            if (at_once := self._at_once(prepared)) is not None:
+                return at_once
             meaning = self._meaning(prepared.request, prepared.target, prepared.keys)
             now = self._reading_time()
             found = await self.lookup.find(prepared.keys, meaning, prepared.wishes, now)
             outcome = found if isinstance(found, Hit) else found.detail
+            if isinstance(found, Miss) and (at_once := self._at_once(prepared)) is not None:
+                return at_once  # an equal request was quicker
         if isinstance(outcome, Hit):
             return self._hit(outcome, prepared)
         if prepared.wishes.only_if_cached:
@@ -166,6 +170,18 @@ class App:
             error = ApiError(503, "The proxy is stopping.", code="stopping", retry_after=1)
             return Reply.of_error(error)
         return self._miss(prepared, outcome)
+
+    def _at_once(self, prepared: Prepared) -> Reply | Pending | None:
+        """What takes no disk and no embedding: a hit in memory, or an equal answer under way."""
+        return self.fast_hit(prepared) or self._join(prepared)
+
+    def _join(self, prepared: Prepared) -> Pending | None:
+        wishes, keys = prepared.wishes, prepared.keys
+        flight = self._flights.get(keys.exact)
+        if flight is None or not flight.joinable or not wishes.may_join or wishes.only_if_cached:
+            return None
+        note = Note("coalesced", keys.exact, None, wishes.may_store, prepared.record.id)
+        return self._pending(flight, prepared, note)
 
     def _unreadable(self, error: BadRequest) -> Reply | None:
         """An OpenAI-compatible provider judges a body by itself."""
@@ -231,10 +247,6 @@ class App:
         wishes, keys = prepared.wishes, prepared.keys
         shared = self.config.cache and wishes.may_join
         may_store = self.config.cache and wishes.may_store
-        flight = self._flights.get(keys.exact) if shared else None
-        if flight is not None and flight.joinable:
-            note = Note("coalesced", keys.exact, None, may_store, prepared.record.id)
-            return self._pending(flight, prepared, note)
         finish = self.config.on_disconnect == "finish" and may_store
         flight = Flight(None if finish else self.config.disconnect_grace if shared else 0)
         flight.legacy_functions = inbound.uses_functions(prepared.request)
@@ -402,6 +414,7 @@ class App:
                 "fell_back": fetcher.fell_back,
             },
             "in_flight": len(self._flights),
+            "readers": self._readers,
             "storage": self.storage.stats(),
         }
 

@@ -149,6 +149,7 @@ class Stats:
             },
             "hit_rate": hits / total if total else None,
             "saved": {
+                "calls": sum(by_status[status] for status in _SAVED),
                 "answers": saved.answers,
                 "prompt_tokens": saved.prompt_tokens,
                 "completion_tokens": saved.completion_tokens,
@@ -189,12 +190,14 @@ class Stats:
             "requests": numbers["requests"]["total"],
             **{f"requests {k}": n for k, n in sorted(numbers["requests"]["by_status"].items())},
             "hit rate": "-" if rate is None else f"{rate:.1%}",
+            "upstream calls saved": saved["calls"],
             "tokens saved": saved["prompt_tokens"] + saved["completion_tokens"],
             "money saved": f"${saved['usd']:.4f}",
             "time saved": f"{saved['seconds']:.1f} s",
             **{f"no price for {k}": n for k, n in sorted(numbers["unpriced_models"].items())},
             **{f"upstream {k}": n for k, n in numbers["upstream"].items()},
             "in flight": numbers["in_flight"],
+            "readers": numbers["readers"],
             **{f"errors {code}": n for code, n in numbers["errors"].items()},
             **{f"not stored {reason}": n for reason, n in sorted(numbers["not_stored"].items())},
             **{

@@ -30,6 +30,7 @@ class Http2Client:
         self._h2.initiate_connection()
         self.received: dict[int, bytes] = {}
         self.ended: set[int] = set()
+        self._held: dict[int, int] = {}
         self._flush()
 
     def __enter__(self) -> Http2Client:
@@ -48,6 +49,14 @@ class Http2Client:
         self.received[stream] = b""
         self._flush()
         return stream
+
+    def hold(self, stream: int) -> None:
+        """Do not make room for more of this stream (its flow-control window), only for others."""
+        self._held[stream] = 0
+
+    def let_go(self, stream: int) -> None:
+        self._h2.increment_flow_control_window(self._held.pop(stream), stream)
+        self._flush()
 
     def leave(self, stream: int) -> None:
         """RST_STREAM."""
@@ -72,9 +81,16 @@ class Http2Client:
         for event in self._h2.receive_data(data):
             if isinstance(event, h2.events.DataReceived):
                 self.received[event.stream_id] += event.data
-                self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                self._make_room(event.flow_controlled_length, event.stream_id)
             elif isinstance(event, h2.events.StreamEnded):
                 self.ended.add(event.stream_id)
             elif isinstance(event, h2.events.StreamReset):
                 raise AssertionError(f"stream {event.stream_id} was reset")
         self._flush()
+
+    def _make_room(self, length: int, stream: int) -> None:
+        if stream not in self._held:
+            self._h2.acknowledge_received_data(length, stream)
+        elif length:
+            self._held[stream] += length
+            self._h2.increment_flow_control_window(length)
