@@ -28,8 +28,13 @@ from .config import Config
 from .controls import Controls, Status
 from .errors import ApiError, BackendError, BadRequest
 from .fetch import Fetcher, Persistence, Plan
+from .fingerprint import fingerprint
 from .flight import Flight
+<<<<<<< reflex_core/app.py
+from .journal import MAX_BODY, Record
+=======
 from .journal import Record
+>>>>>>> /tmp/new.f
 from .lookup import Hit, Lookup, Miss, keys_of, meaning_of
 from .mock import MockUpstream
 from .partial import Partials
@@ -135,6 +140,8 @@ class App:
         keys = self._keys(request, target, headers, wishes)
         record = self.stats.begin(target.provider.name, target.model, request.stream, started)
         record.key, record.tenant = keys.exact, keys.tenant
+        if self.config.dashboard_prompts and len(raw) <= MAX_BODY:
+            record.body = request.body
         return Prepared(request, target, keys, wishes, headers, record)
 
     def fast_hit(self, prepared: Prepared) -> Reply | None:
@@ -152,16 +159,21 @@ class App:
         elif not prepared.wishes.may_read:
             outcome = "no-cache"
         else:
+<<<<<<< reflex_core/app.py
+            found = await self._find(prepared)
+=======
             if (at_once := self._at_once(prepared)) is not None:
                 return at_once
             meaning = self._meaning(prepared.request, prepared.target, prepared.keys)
             now = self._reading_time()
             found = await self.lookup.find(prepared.keys, meaning, prepared.wishes, now)
+>>>>>>> /tmp/new.f
             outcome = found if isinstance(found, Hit) else found.detail
             if isinstance(found, Miss) and (at_once := self._at_once(prepared)) is not None:
                 return at_once  # an equal request was quicker
         if isinstance(outcome, Hit):
             return self._hit(outcome, prepared)
+        prepared.record.fingerprint = fingerprint(prepared.request.body)
         if prepared.wishes.only_if_cached:
             return self._not_cached(prepared, outcome)
         if self.config.offline:
@@ -171,6 +183,18 @@ class App:
             return Reply.of_error(error)
         return self._miss(prepared, outcome)
 
+<<<<<<< reflex_core/app.py
+    async def _find(self, prepared: Prepared) -> Hit | Miss:
+        started = time.perf_counter()
+        keys, record = prepared.keys, prepared.record
+        meaning = self._meaning(prepared.request, prepared.target, keys)
+        if meaning.text is not None:
+            record.asked = self.storage.bans.asked(keys.tenant, meaning.text)
+        found = await self.lookup.find(keys, meaning, prepared.wishes, self._reading_time())
+        record.trace = found.trace
+        self.stats.looked_up(time.perf_counter() - started, found.trace)
+        return found
+=======
     def _at_once(self, prepared: Prepared) -> Reply | Pending | None:
         """What takes no disk and no embedding: a hit in memory, or an equal answer under way."""
         return self.fast_hit(prepared) or self._join(prepared)
@@ -182,6 +206,7 @@ class App:
             return None
         note = Note("coalesced", keys.exact, None, wishes.may_store, prepared.record.id)
         return self._pending(flight, prepared, note)
+>>>>>>> /tmp/new.f
 
     def _unreadable(self, error: BadRequest) -> Reply | None:
         """An OpenAI-compatible provider judges a body by itself."""

@@ -37,6 +37,21 @@ class Config:
     l1_size: int
     max_size: int
     max_answer: int
+    semantic: bool
+    max_wrong: float
+    verify: bool
+    min_cosine: float
+    embedder: str
+    embedder_model: str
+    embedder_key: str
+    embedder_dim: int
+    embedder_pooling: str
+    embedder_prefix: str
+    embedder_max_tokens: int
+    reranker_path: str
+    reranker_threshold: float
+    l2_capacity: int
+    l2_candidates: int
     sampling: str
     shared_namespaces: frozenset[str]
     namespace: str
@@ -103,6 +118,8 @@ def build(values: Mapping[str, Any], environ: Mapping[str, str] | None = None) -
     found["report"] = tuple(Path(path).expanduser() for path in found["report"])
     if found["mock_provider"]:
         found["provider"] = "mock"
+    if found["model_path"]:
+        found["embedder"] = found["model_path"]
     _check(found, providers)
     kept = {name: value for name, value in found.items() if name in _FIELDS}
     return Config(**kept, providers=providers, prices=prices)

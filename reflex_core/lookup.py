@@ -11,6 +11,7 @@ from .config import Config
 from .controls import Controls, Status
 from .errors import BackendError
 from .ports import Entry
+from .semantic_types import Query, Refusal, Trace
 from .storage import Storage
 from .types import ChatRequest, Completion, Keys, Meaning, Target
 
@@ -23,11 +24,13 @@ class Hit:
     entry: Entry
     completion: Completion
     detail: str | None = None
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Miss:
     detail: str
+    trace: Trace | None = None
 
 
 def keys_of(request: ChatRequest, target: Target, tenant: bytes, namespace: str | None) -> Keys:
@@ -65,14 +68,30 @@ class Lookup:
 
     async def find(self, keys: Keys, meaning: Meaning, wishes: Controls, now: float) -> Hit | Miss:
         """All tiers."""
-        detail = meaning.exact_only or "no-entry"
         try:
             if hit := await self.exact(keys, now, wishes):
                 return hit
         except BackendError as error:
             logger.debug("reflex: store: %s", error)  # the store itself has warned once
-            detail = "store-failed"
-        return Miss("store-unavailable" if self._storage.store is None else detail)
+            return Miss("store-failed")
+        if self._storage.store is None:
+            return Miss("store-unavailable")
+        return await self._similar(keys, meaning, wishes, now)
+
+    async def _similar(
+        self, keys: Keys, meaning: Meaning, wishes: Controls, now: float
+    ) -> Hit | Miss:
+        tier = self._storage.semantic
+        if meaning.text is None or tier is None:
+            return Miss(meaning.exact_only or "no-entry")
+        query = Query(meaning.scope, keys.tenant, meaning.text, now, wishes)
+        found = await tier.lookup(query)
+        if isinstance(found, Refusal):
+            return Miss(found.detail, found.trace)
+        asked = self._storage.bans.asked(keys.tenant, meaning.text)
+        if found.entry.key in self._storage.bans.of(asked):
+            return Miss("marked-wrong", found.trace)
+        return Hit(found.status, found.entry, found.completion, found.detail, found.trace)
 
     async def exact(self, keys: Keys, now: float, wishes: Controls = controls.NONE) -> Hit | None:
         """Memory, then the store. Raises BackendError."""

@@ -66,6 +66,7 @@ class SemanticTier:
         self._running: _Running | None = None
         self._unusable: State | None = None
         self._closing = threading.Event()
+        self._opened = threading.Event()
         self._opener = threading.Thread(target=self._open, name="reflex-semantic", daemon=True)
         self.reasons: Counter[str] = Counter()
         """Outcomes of lookups, "verified" or why not."""
@@ -83,30 +84,35 @@ class SemanticTier:
             self._running.close()
 
     def _open(self) -> None:
-        while not self._closing.is_set():
-            try:
-                parts = self._load()
-            except ConfigError as error:
-                self._give_up("error", str(error))
-                return
-            except BackendError as error:
-                self._give_up("error", str(error))
-                self._closing.wait(self.settings.retry)
-                continue
-            except Exception:
-                logger.exception("reflex: the semantic tier could not be loaded")
-                self._unusable = "error"
-                return
-            if parts is None:
-                self._unusable = "off"
-                return
-            self._run(parts)
-            return
+        while not self._closing.is_set() and not self._try_to_open():
+            self._opened.set()
+            self._closing.wait(self.settings.retry)
+        self._opened.set()
 
-    def _give_up(self, state: State, why: str) -> None:
-        if self._unusable != state:
-            logger.warning("reflex: similar questions are not answered from the store: %s", why)
-        self._unusable = state
+    def _try_to_open(self) -> bool:
+        """False: it may work later."""
+        try:
+            parts = self._load()
+        except BackendError as error:
+            self._give_up(error)
+            return False
+        except ConfigError as error:
+            self._give_up(error)
+            return True
+        except Exception:
+            logger.exception("reflex: the semantic tier could not be loaded")
+            self._unusable = "error"
+            return True
+        if parts is None:
+            self._unusable = "off"
+        else:
+            self._run(parts)
+        return True
+
+    def _give_up(self, error: Exception) -> None:
+        if self._unusable is None:
+            logger.warning("reflex: similar questions are not answered from the store: %s", error)
+        self._unusable = "error"
 
     def _run(self, parts: Parts) -> None:
         running = _Running(self._store, parts, self.settings)
@@ -160,6 +166,12 @@ class SemanticTier:
         """Drop what is kept of texts in memory, after a purge."""
         if self._running is not None:
             self._running.queue.forget()
+
+    def wait(self, timeout: float) -> bool:
+        """Until the index is built or it is clear that there will be none. False: it took longer."""
+        if not self._opened.wait(timeout):
+            return False
+        return self._running is None or self._running.indexer.ready.wait(timeout)
 
     def flush(self, timeout: float) -> bool:
         """Wait until what was noted can be found."""

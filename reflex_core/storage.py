@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from . import codec_store
+from . import codec_store, semantic_parts
 from .backends.sqlite import SqliteStore
 from .backends.sqlite_files import SECRET_BYTES, tenant_secret
 from .config import Config
 from .errors import BackendError
 from .memory import MemoryTier, matching
 from .ports import Entry, StoredRequest
+from .semantic import SemanticTier
 from .types import Completion, Keys, Meaning, Target
 from .writer import Limits, Writer
 from .wrong import Bans, forget
@@ -38,6 +39,7 @@ class Storage:
         self.store: SqliteStore | None = None
         self.writer: Writer | None = None
         self.bans = Bans(None, self.secret)
+        self.semantic: SemanticTier | None = None
 
     def open(self) -> None:
         """Never raises: without a usable folder answers are kept in memory only."""
@@ -54,12 +56,17 @@ class Storage:
         self.store = SqliteStore(config.storage_path, config.max_size, log=logger.warning)
         self.writer = Writer(
             self.store,
-            on_stored=self.memory.stored,
+            on_stored=self._stored,
             on_removed=self._removed,
             clock=self._clock,
             limits=Limits(keep_expired_s=math.inf if config.offline else config.stale_if_error),
         )
         self._warm(self.store)
+        if config.semantic:
+            self.semantic = SemanticTier(
+                self.store, lambda: semantic_parts.load(config), semantic_parts.settings(config)
+            )
+            self.semantic.start()
 
     def _open_bans(self) -> None:
         try:
@@ -84,12 +91,21 @@ class Storage:
     def close(self) -> None:
         if self.writer is not None:
             self.writer.close(_CLOSE_TIMEOUT)
+        if self.semantic is not None:
+            self.semantic.close()
         if self.store is not None:
             self.store.close()
+
+    def _stored(self, entries: Sequence[Entry]) -> None:
+        self.memory.stored(entries)
+        if self.semantic is not None:
+            self.semantic.note_stored(entries)
 
     def _removed(self, ids: Sequence[int]) -> None:
         gone = set(ids)
         self.memory.remove(lambda entry: entry.id in gone)
+        if self.semantic is not None:
+            self.semantic.note_removed(ids)
 
     # ------------------------------------------------------------------ use
 
@@ -153,6 +169,8 @@ class Storage:
             except (BackendError, TimeoutError) as error:
                 raise ValueError(f"the store did not purge: {error or 'timed out'}") from None
             self.memory.remove(matching(**conditions))
+            if self.semantic is not None:
+                self.semantic.forget()
             if what in ("all", "tenant"):
                 self._forget_reported(value.lower() if what == "tenant" else None)
         return count
@@ -213,7 +231,10 @@ class Storage:
         return "ready"
 
     def semantic_state(self) -> dict[str, str]:
-        return {"index": "off", "embedding": "off", "embedder_mode": "none"}
+        """For /ready."""
+        if self.semantic is None:
+            return {"index": "off", "embedding": "off", "embedder_mode": "none"}
+        return self.semantic.states()
 
     def stats(self) -> dict[str, dict[str, Any]]:
         """By part: memory, store, writer; see the `stats` of each."""
@@ -227,6 +248,8 @@ class Storage:
             parts["store"] = {"error": str(error)}
         if self.writer is not None:
             parts["writer"] = self.writer.stats()
+        if self.semantic is not None:
+            parts["semantic"] = self.semantic.stats()
         return parts
 
 

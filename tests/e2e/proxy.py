@@ -36,7 +36,7 @@ class Proxy:
         **options: str,
     ) -> None:
         self.storage = storage
-        options = {"reflex_storage_path": str(storage), **options}
+        options = {"reflex_storage_path": str(storage), "reflex_semantic": "false", **options}
         settings = [
             part for name, value in options.items() for part in ("--set", f"{name}={value}")
         ]
