@@ -10,7 +10,7 @@ from pathlib import Path
 from .backends.bit_index import BitIndex
 from .backends.http_embedder import HttpEmbedder
 from .backends.onnx_embedder import OnnxEmbedder
-from .backends.onnx_files import POOLINGS, bundled_model, model_directory
+from .backends.onnx_files import Pooling, bundled_model, model_directory
 from .errors import BackendError, ConfigError
 from .ports import Embedder, Verifier
 from .semantic_types import Parts
@@ -31,7 +31,7 @@ class EmbedderChoice:
     """For an endpoint."""
     api_key: str | None = None
     dim: int | None = None
-    pooling: str | None = None
+    pooling: Pooling | None = None
     prefix: str | None = None
     max_tokens: int = 128
     """Longer questions are left to the exact tier. 128 take 11 ms with the bundled model."""
@@ -56,11 +56,8 @@ def open_embedder(choice: EmbedderChoice) -> Embedder | None:
             timeout=choice.timeout,
         )
     if choice.source != BUNDLED:
-        pooling = next((name for name in POOLINGS if name == choice.pooling), None)
-        if choice.pooling is not None and pooling is None:
-            raise ConfigError(f"pooling {choice.pooling}: must be one of {', '.join(POOLINGS)}.")
         folder = Path(choice.source).expanduser()
-        files = model_directory(folder, pooling=pooling, prefix=choice.prefix)
+        files = model_directory(folder, pooling=choice.pooling, prefix=choice.prefix)
         return OnnxEmbedder(files, dim=choice.dim, max_tokens=choice.max_tokens)
     try:
         return OnnxEmbedder(bundled_model(), dim=choice.dim, max_tokens=choice.max_tokens)
