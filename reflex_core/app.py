@@ -30,11 +30,7 @@ from .errors import ApiError, BackendError, BadRequest
 from .fetch import Fetcher, Persistence, Plan
 from .fingerprint import fingerprint
 from .flight import Flight
-<<<<<<< reflex_core/app.py
 from .journal import MAX_BODY, Record
-=======
-from .journal import Record
->>>>>>> /tmp/new.f
 from .lookup import Hit, Lookup, Miss, keys_of, meaning_of
 from .mock import MockUpstream
 from .partial import Partials
@@ -159,15 +155,9 @@ class App:
         elif not prepared.wishes.may_read:
             outcome = "no-cache"
         else:
-<<<<<<< reflex_core/app.py
-            found = await self._find(prepared)
-=======
             if (at_once := self._at_once(prepared)) is not None:
                 return at_once
-            meaning = self._meaning(prepared.request, prepared.target, prepared.keys)
-            now = self._reading_time()
-            found = await self.lookup.find(prepared.keys, meaning, prepared.wishes, now)
->>>>>>> /tmp/new.f
+            found = await self._find(prepared)
             outcome = found if isinstance(found, Hit) else found.detail
             if isinstance(found, Miss) and (at_once := self._at_once(prepared)) is not None:
                 return at_once  # an equal request was quicker
@@ -183,7 +173,6 @@ class App:
             return Reply.of_error(error)
         return self._miss(prepared, outcome)
 
-<<<<<<< reflex_core/app.py
     async def _find(self, prepared: Prepared) -> Hit | Miss:
         started = time.perf_counter()
         keys, record = prepared.keys, prepared.record
@@ -194,7 +183,7 @@ class App:
         record.trace = found.trace
         self.stats.looked_up(time.perf_counter() - started, found.trace)
         return found
-=======
+
     def _at_once(self, prepared: Prepared) -> Reply | Pending | None:
         """What takes no disk and no embedding: a hit in memory, or an equal answer under way."""
         return self.fast_hit(prepared) or self._join(prepared)
@@ -206,7 +195,6 @@ class App:
             return None
         note = Note("coalesced", keys.exact, None, wishes.may_store, prepared.record.id)
         return self._pending(flight, prepared, note)
->>>>>>> /tmp/new.f
 
     def _unreadable(self, error: BadRequest) -> Reply | None:
         """An OpenAI-compatible provider judges a body by itself."""
