@@ -9,11 +9,14 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import key
 from .pricing import Tokens
 from .types import Json
 
 KEPT = 1000
 """Requests."""
+MAX_BODY = 64 * 1024
+"""Bytes of a request that is kept where prompts may be shown."""
 _TOP = 4096
 """Keys whose uses are counted; the less used half is forgotten when there are more."""
 
@@ -53,12 +56,17 @@ class Record:
     """Of a miss: see why.py."""
     trace: Any = None
     """What the semantic tier found: see semantic.py."""
-    question: str | None = field(default=None, repr=False)
-    """The last user message; None unless prompts may be shown."""
+    body: Json | None = field(default=None, repr=False)
+    """The request; None unless prompts may be shown, and for a large one."""
 
     @property
     def hit(self) -> bool:
         return self.status.startswith("hit-")
+
+    @property
+    def question(self) -> str | None:
+        """The last message's text, where the request is kept."""
+        return None if self.body is None else key.last_text(self.body)
 
 
 class Journal:
@@ -100,13 +108,12 @@ class Journal:
         return self._served.most_common(limit)
 
 
-def record_json(record: Record, now: float, at: float) -> Json:
+def record_json(record: Record, at: float) -> Json:
     """For people and programs. `at`: unix seconds of its start."""
     return {
         "id": record.id,
         "flow": record.flow or None,
         "at": at,
-        "age": now - at,
         "status": record.status,
         "code": record.code,
         "provider": record.provider,
@@ -119,7 +126,6 @@ def record_json(record: Record, now: float, at: float) -> Json:
         else round(record.first_token * 1e3, 3),
         "tokens": record.tokens._asdict() if record.tokens else None,
         "key": record.key[:8].hex(),
-        "question": record.question,
     }
 
 

@@ -241,6 +241,13 @@ def _text(content: Any) -> str | None:
     return "\n".join(texts)
 
 
+def last_text(body: Json) -> str | None:
+    """The text of the last message, whoever's it is; None where there is none."""
+    messages = body.get("messages")
+    last: Any = messages[-1] if isinstance(messages, list) and messages else None
+    return _text(cast(Json, last).get("content")) if isinstance(last, dict) else None
+
+
 # --------------------------------------------------------------------------- semantic tier
 
 

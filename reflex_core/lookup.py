@@ -84,13 +84,11 @@ class Lookup:
         tier = self._storage.semantic
         if meaning.text is None or tier is None:
             return Miss(meaning.exact_only or "no-entry")
-        query = Query(meaning.scope, keys.tenant, meaning.text, now, wishes)
+        banned = self._storage.bans.of(self._storage.bans.asked(keys.tenant, meaning.text))
+        query = Query(meaning.scope, keys.tenant, meaning.text, now, wishes, banned)
         found = await tier.lookup(query)
         if isinstance(found, Refusal):
             return Miss(found.detail, found.trace)
-        asked = self._storage.bans.asked(keys.tenant, meaning.text)
-        if found.entry.key in self._storage.bans.of(asked):
-            return Miss("marked-wrong", found.trace)
         return Hit(found.status, found.entry, found.completion, found.detail, found.trace)
 
     async def exact(self, keys: Keys, now: float, wishes: Controls = controls.NONE) -> Hit | None:

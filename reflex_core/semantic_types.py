@@ -61,8 +61,6 @@ class Query:
     wishes: Controls = NONE
     banned: frozenset[bytes] = frozenset()
     """Keys of entries that must not be served for this text (wrong.py)."""
-    banned: frozenset[bytes] = frozenset()
-    """Exact keys of entries that must not answer it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from .histogram import Histogram
 from .journal import Journal, Record, printable
 from .ledger import Accounts, Ledger
 from .pricing import Tokens, tokens
+from .semantic_types import Trace
 from .types import Json
 
 REQUEST_LOG = "reflex.requests"
@@ -100,6 +101,14 @@ class Stats:
         self.journal.add(record)
         if logger.isEnabledFor(logging.INFO):
             logger.info(self._json_line(record) if self._log_json else _line(record))
+
+    def looked_up(self, seconds: float, trace: Trace | None) -> None:
+        """A lookup that went past the memory tier."""
+        self.stages["lookup"].add(seconds)
+        if trace is not None:
+            for name, value in trace.seconds.items():
+                if name in self.stages:
+                    self.stages[name].add(value)
 
     def paid(self, provider: str, model: str, usage: Json | None) -> None:
         """An upstream call that was answered."""
