@@ -14,14 +14,16 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qs
 
 import orjson
 
 from . import admin_guard
 from .admin_guard import AdminRequest
-from .errors import ApiError
+from .errors import ApiError, BackendError
 from .metrics import Metrics
 from .reply import Headers, Reply
+from .sight import NotFound, Sight
 from .types import Json
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ _SECURITY: Headers = (
     ("x-frame-options", "DENY"),
 )
 _MAX_BODY = 256 * 1024
+_LISTED = 50
+"""Entries a search gives at most."""
 
 
 def is_admin_path(path: str) -> bool:
@@ -52,10 +56,14 @@ class Admin:
     def __init__(self, app: App) -> None:
         self._app = app
         self._metrics = Metrics(app)
+        self._sight = Sight(app)
         self._routes: dict[tuple[str, str], Callable[[AdminRequest], Awaitable[Reply]]] = {
             ("GET", "/metrics"): self._prometheus,
             ("GET", "/reflex/stats"): self._stats,
+            ("GET", "/reflex/why"): self._why,
+            ("GET", "/reflex/search"): self._search,
             ("POST", "/reflex/purge"): self._purge,
+            ("POST", "/reflex/wrong"): self._wrong,
         }
 
     async def answer(self, request: AdminRequest) -> Reply:
@@ -106,11 +114,47 @@ class Admin:
         logger.info("reflex: %d stored answers deleted", count)
         return Reply.of_json({"deleted": count})
 
+    async def _why(self, request: AdminRequest) -> Reply:
+        told = await _sighted(self._sight.why, _query(request, "id"))
+        return Reply.of_json(told)
+
+    async def _search(self, request: AdminRequest) -> Reply:
+        found = await _sighted(self._sight.search, _query(request, "q"), _LISTED)
+        return Reply.of_json({"entries": found})
+
+    async def _wrong(self, request: AdminRequest) -> Reply:
+        body = _json(request)
+        asked = body.get("asked")
+        text = asked if isinstance(asked, str) else None
+        loop = asyncio.get_running_loop()
+        done = await _sighted(self._sight.wrong, str(body.get("id", "")), text, loop)
+        return Reply.of_json(done)
+
 
 class _Refused(Exception):
     def __init__(self, error: ApiError) -> None:
         super().__init__(error.message)
         self.error = error
+
+
+async def _sighted[**P, T](look: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """In a thread. What it finds wrong with the request goes to the client."""
+    try:
+        return await asyncio.to_thread(look, *args, **kwargs)
+    except NotFound as error:
+        raise _Refused(ApiError(404, str(error), code="not_found")) from None
+    except ValueError as error:
+        raise _Refused(ApiError(400, str(error))) from None
+    except BackendError as error:
+        raise _Refused(ApiError(503, str(error))) from None
+
+
+def _query(request: AdminRequest, name: str) -> str:
+    try:
+        fields = parse_qs(request.path.partition("?")[2], max_num_fields=20)
+    except ValueError:
+        raise _Refused(ApiError(400, "The query has too many fields.")) from None
+    return fields.get(name, [""])[0]
 
 
 def _no_route(routes: dict[tuple[str, str], Any], method: str, path: str) -> ApiError:
