@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 
 from .asking import KEY, body
-from .provider import Answer, Received
 from .proxy import Proxy
 
 
@@ -147,12 +146,18 @@ async def until(
             await asyncio.sleep(0.01)
 
 
-class Gates:
-    """A gate for each request, by the number at the end of its question: open up to some piece."""
+class Gate:
+    """Opens up to some piece of the answer. Shared by all calls."""
 
-    def __init__(self) -> None:
-        self.open_to: dict[str, int] = {}
+    def __init__(self, head: bool = True) -> None:
+        self._last = -1 if head else -2
 
-    def answer(self, request: Received, pieces: list[bytes], **more: Any) -> Answer:
-        name = str(request.json["messages"][-1]["content"])
-        return Answer(pieces, gate=lambda piece: piece <= self.open_to.get(name, -2), **more)
+    def __call__(self, piece: int) -> bool:
+        return piece <= self._last
+
+    def to_word(self, number: int) -> None:
+        """Of `speech.text_frames`, which begin with the role."""
+        self._last = number + 1
+
+    def open(self) -> None:
+        self._last = 2**31
