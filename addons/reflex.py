@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import ssl
 import time
@@ -27,6 +28,8 @@ from addons.intake import Intake, classify, host_matches
 from reflex_core import config as configuration
 from reflex_core.admin import Admin
 from reflex_core.app import App, Pending, Prepared, Reply
+from reflex_core.cli import bundle
+from reflex_core.cli.errors import CliError
 from reflex_core.errors import ApiError, ConfigError
 from reflex_core.options import OPTIONS
 from reflex_core.stats import REQUEST_LOG
@@ -94,7 +97,7 @@ class Reflex:
         self._admin = Admin(self.app)
         self._switch_fast_hits()
         self._started.set()
-        for line in _welcome():
+        for line in await asyncio.to_thread(_welcome, self.config.storage_path):
             logger.log(logging.INFO, line)
 
     async def done(self) -> None:
@@ -379,18 +382,31 @@ def _runner(pending: Pending, http1: bool) -> Any:
     return run
 
 
-def _welcome() -> list[str]:
+def _welcome(folder: Path) -> list[str]:
+    """What a client needs. Reads and writes files."""
     lines = ["reflex: ready. A client needs:"]
     server = ctx.master.addons.get("proxyserver")
-    ca = Path(ctx.options.confdir).expanduser() / "mitmproxy-ca-cert.pem"
     for instance in server.servers if server else ():
         for host, port, *_ in instance.listen_addrs[:1]:
             host = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
             if isinstance(instance.mode, ReverseMode):
                 lines.append(f"  export OPENAI_BASE_URL=http://{host}:{port}/v1")
             else:
-                lines.append(f"  export HTTPS_PROXY=http://{host}:{port} SSL_CERT_FILE={ca}")
+                trust = _trust(folder)
+                names = "SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE NODE_EXTRA_CA_CERTS"
+                lines.append(f"  export HTTPS_PROXY=http://{host}:{port} NODE_USE_ENV_PROXY=1")
+                lines.append("  export " + " ".join(f"{name}={trust}" for name in names.split()))
     return lines if len(lines) > 1 else []
+
+
+def _trust(folder: Path) -> Path:
+    """Our CA beside all others, as what passes through opaque has certificates of its own."""
+    ca = Path(ctx.options.confdir).expanduser() / "mitmproxy-ca-cert.pem"
+    try:
+        return bundle.build(ca, folder, os.environ)
+    except CliError as error:
+        logger.warning("reflex: %s", error)
+        return ca
 
 
 addons = [Reflex()]
