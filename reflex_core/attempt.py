@@ -7,10 +7,9 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-import orjson
-
 from . import codecs
 from .codecs.base import Codec
+from .codecs.openai_body import edit
 from .errors import ApiError, UpstreamError
 from .exchange import Exchange
 from .flight import Flight
@@ -44,8 +43,9 @@ def streamed(request: ChatRequest) -> ChatRequest:
     """The same request with the answer as a stream."""
     if request.stream:
         return request
+    raw = edit(request.raw, request.body, {"stream": b"true"})
     body = {**request.body, "stream": True}
-    return ChatRequest(orjson.dumps(body), body, request.model, True, request.include_usage)
+    return ChatRequest(raw, body, request.model, True, request.include_usage)
 
 
 async def attempt(flight: Flight, call: Call, upstream: Upstream) -> None:

@@ -6,8 +6,9 @@ own. Tests that share one use distinct prompts (`question`), and reset the provi
 
 from __future__ import annotations
 
+import socket
 import ssl
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -176,17 +177,43 @@ def brisk(_brisk: Stand) -> Stand:
 
 
 @pytest.fixture(scope="session")
-def _world(confdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def dead_ends() -> Iterator[dict[str, str]]:
+    """URLs of places that cannot be reached, by what is wrong with them."""
+    stranger = Provider(server_tls(trustme.CA()))
+    refused, full = socket.socket(), socket.socket()
+    refused.bind(("127.0.0.1", 0))
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    waiting = [socket.socket() for _ in range(2)]
+    for one in waiting:  # Linux lets one more in than the backlog says.
+        one.setblocking(False)
+        one.connect_ex(full.getsockname())
+    yield {
+        "refused": f"http://127.0.0.1:{refused.getsockname()[1]}",
+        "full": f"http://127.0.0.1:{full.getsockname()[1]}",
+        "nodns": "http://there-is-no-such-host.invalid",
+        "stranger": stranger.url,
+    }
+    stranger.close()
+    for one in (refused, full, *waiting):
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def _world(
+    confdir: Path, tmp_path_factory: pytest.TempPathFactory, dead_ends: dict[str, str]
+) -> Iterator[Stand]:
     provider = Provider()
     folder = tmp_path_factory.mktemp("world")
     config = folder / "reflex.toml"
-    config.write_text(world_toml(provider.url))
+    config.write_text(world_toml(provider.url, dead_ends))
     proxy = Proxy(
         confdir,
         folder / "store",
         reflex_config=str(config),
         # Recorded JSON answers were answers to requests for JSON.
         reflex_stream_upstream="false",
+        reflex_connect_timeout="1s",
         environ={**provider_keys(), "AWS_REGION": "us-east-1", "GOOGLE_CLOUD_PROJECT": "project"},
     )
     stand = Stand(proxy, provider)
@@ -200,11 +227,13 @@ def world(_world: Stand) -> Stand:
     return _world.fresh()
 
 
-def world_toml(url: str) -> str:
-    """Rows that move every provider to `url/NAME`; `nokey` needs a key that is nowhere."""
-    rows = [
-        f'[providers.{name}]\nbase_url = "{url}/{name}"\n' for name in PROVIDERS if name != "mock"
-    ]
+def world_toml(url: str, more: Mapping[str, str]) -> str:
+    """Rows that move every provider to `url/NAME`, and more rows of compatible hosts without keys.
+
+    `nokey` needs a key that is nowhere.
+    """
+    places = {name: f"{url}/{name}" for name in PROVIDERS if name != "mock"} | {**more}
+    rows = [f'[providers.{name}]\nbase_url = "{place}"\n' for name, place in places.items()]
     rows.append(f'[providers.nokey]\nbase_url = "{url}/nokey"\nkey_env = "NOKEY_API_KEY"\n')
     return "\n".join(rows)
 
