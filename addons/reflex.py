@@ -97,7 +97,7 @@ class Reflex:
         self._admin = Admin(self.app)
         self._switch_fast_hits()
         self._started.set()
-        for line in await asyncio.to_thread(_welcome, self.config.storage_path):
+        for line in await asyncio.to_thread(_welcome):
             logger.log(logging.INFO, line)
 
     async def done(self) -> None:
@@ -382,7 +382,7 @@ def _runner(pending: Pending, http1: bool) -> Any:
     return run
 
 
-def _welcome(folder: Path) -> list[str]:
+def _welcome() -> list[str]:
     """What a client needs. Reads and writes files."""
     lines = ["reflex: ready. A client needs:"]
     server = ctx.master.addons.get("proxyserver")
@@ -392,16 +392,17 @@ def _welcome(folder: Path) -> list[str]:
             if isinstance(instance.mode, ReverseMode):
                 lines.append(f"  export OPENAI_BASE_URL=http://{host}:{port}/v1")
             else:
-                trust = _trust(folder)
+                trust = _trust()
                 names = "SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE NODE_EXTRA_CA_CERTS"
                 lines.append(f"  export HTTPS_PROXY=http://{host}:{port} NODE_USE_ENV_PROXY=1")
                 lines.append("  export " + " ".join(f"{name}={trust}" for name in names.split()))
     return lines if len(lines) > 1 else []
 
 
-def _trust(folder: Path) -> Path:
+def _trust() -> Path:
     """Our CA beside all others, as what passes through opaque has certificates of its own."""
-    ca = Path(ctx.options.confdir).expanduser() / "mitmproxy-ca-cert.pem"
+    folder = Path(ctx.options.confdir).expanduser()
+    ca = folder / "mitmproxy-ca-cert.pem"
     try:
         return bundle.build(ca, folder, os.environ)
     except CliError as error:
