@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 
 from . import codec_store
-from .ports import Embedding, Entry, Store, Vectors
+from .ports import Embedding, Entry, Neighbour, Store, Vectors
 from .semantic_types import Candidate, Parts, Query, Refusal, SemanticHit, Settings, Trace
 
 _FLOAT16 = np.dtype("<f2")
+_STAGES = ("search", "rescore", "verify")
 
 
 class Search:
@@ -37,21 +38,27 @@ class Search:
 
         Raises BackendError when the store or the index fails.
         """
-        started = time.perf_counter()
-        near = self._nearest(query.scope, embedding)
-        looked = time.perf_counter()
+        times = [time.perf_counter()]
+        found = self._index.search(query.scope, embedding.vector, self._settings.candidates)
+        times.append(time.perf_counter())
+        near = self._rescore(query.scope, embedding, found)
+        times.append(time.perf_counter())
         seen = [candidate for candidate in near if candidate.cosine >= self._settings.min_cosine]
         outcome = self._first_accepted(query, embedding, seen[: self._settings.verified])
-        seconds = {"search": looked - started, "verify": time.perf_counter() - looked}
+        times.append(time.perf_counter())
+        seconds = {
+            name: end - start for name, start, end in zip(_STAGES, times, times[1:], strict=False)
+        }
         if isinstance(outcome, SemanticHit):
             return replace(outcome, trace=replace(outcome.trace, seconds=seconds))
         reason = outcome[0].reason if outcome else "too-far" if near else "no-neighbour"
         candidates = (*outcome, *near[len(outcome) :])
         return Refusal(Trace(reason, candidates[: self._settings.verified], seconds))
 
-    def _nearest(self, scope: bytes, embedding: Embedding) -> list[Candidate]:
-        """Candidates in the order of their cosines, from the vectors in full precision."""
-        found = self._index.search(scope, embedding.vector, self._settings.candidates)
+    def _rescore(
+        self, scope: bytes, embedding: Embedding, found: list[Neighbour]
+    ) -> list[Candidate]:
+        """In the order of their cosines, which are those of the stored vectors."""
         distances = {neighbour.id: neighbour.distance for neighbour in found}
         stored = self._store.get_vectors(list(distances), tokens=False)
         gone = [id for id in distances if id not in stored]

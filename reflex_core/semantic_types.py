@@ -30,7 +30,7 @@ class Settings:
     """Neighbours by Hamming distance that are rescored with the stored vectors."""
     verified: int = 6
     """The nearest of them that the verifier is shown."""
-    min_cosine: float = 0.7
+    min_cosine: float = 0.6
     """Nothing below it is shown to the verifier."""
     unverified_cosine: float = 0.95
     """What it takes where there is no verifier."""
@@ -88,7 +88,7 @@ class Trace:
     reason: str
     candidates: tuple[Candidate, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
-    """wait, embed, search (with the vectors' rescoring), verify (with the entries' reading)."""
+    """wait, embed, search, rescore (with the vectors' reading), verify (with the entries' reading)."""
 
 
 @dataclass(frozen=True, slots=True)

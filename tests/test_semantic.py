@@ -81,7 +81,7 @@ def test_a_similar_question_is_answered(make: Callable[..., Bench]) -> None:
     found = bench.ask("red green blue sky")
     assert isinstance(found, SemanticHit)
     assert found.status == "hit-l3-verified"
-    assert {"wait", "embed", "search", "verify"} == set(found.trace.seconds)
+    assert {"wait", "embed", "search", "rescore", "verify"} == set(found.trace.seconds)
     assert bench.tier.reasons == {"verified": 1}
 
 

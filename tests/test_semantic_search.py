@@ -94,7 +94,7 @@ def test_the_answer_to_the_nearest_question_is_served(bench: Bench) -> None:
     assert found.completion == codec_store.load(found.entry.completion)
     assert found.detail == str(found.candidate)
     assert found.trace.reason == "verified"
-    assert {"search", "verify"} == set(found.trace.seconds)
+    assert {"search", "rescore", "verify"} == set(found.trace.seconds)
 
 
 def test_cosines_are_those_of_the_vectors(bench: Bench) -> None:
