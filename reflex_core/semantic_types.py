@@ -38,7 +38,7 @@ class Settings:
     """Lookups at work at the same time."""
     queue: int = 64
     """Lookups that may wait; beyond it a request goes upstream at once."""
-    timeout: float = 0.1
+    timeout: float = 0.25
     """Longest time a request waits for its lookup."""
     cache_items: int = 4096
     cache_bytes: int = 64 * 1024 * 1024
