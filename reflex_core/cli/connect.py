@@ -34,7 +34,7 @@ class Connection:
     ca: Path
     endpoint: Endpoint
     shared: bool
-    """Others may use it at the same time."""
+    """It was there before: others may use it at the same time."""
     notes: tuple[str, ...] = ()
 
 
@@ -50,12 +50,16 @@ def running(settings: Settings) -> Instance | None:
     return None
 
 
-def of_instance(instance: Instance, settings: Settings, notes: tuple[str, ...] = ()) -> Connection:
+def of_instance(
+    instance: Instance,
+    settings: Settings,
+    *,
+    shared: bool = True,
+    notes: tuple[str, ...] = (),
+) -> Connection:
     state = instance.state
     endpoint = Endpoint(state.admin, token=settings.config.admin_token)
-    return Connection(
-        state.url, state.admin, Path(state.ca), endpoint, state.owner == "serve", notes
-    )
+    return Connection(state.url, state.admin, Path(state.ca), endpoint, shared, notes)
 
 
 def named(args: Namespace, settings: Settings) -> Connection:
@@ -109,6 +113,7 @@ def in_use(settings: Settings, wanted: Ports, environ: Mapping[str, str]) -> Gen
     try:
         with instances.starting(settings.config.storage_path) as folder:
             instance, handle, notes = _join(settings, environ)
+            shared = instance is not None
             if instance is None:
                 instance, more = _start(folder, settings, wanted, environ)
                 handle = instance.join()
@@ -118,7 +123,7 @@ def in_use(settings: Settings, wanted: Ports, environ: Mapping[str, str]) -> Gen
     if handle is None:
         raise CliError("The proxy ended at once; its log says why.")
     try:
-        yield of_instance(instance, settings, tuple(notes))
+        yield of_instance(instance, settings, shared=shared, notes=tuple(notes))
     finally:
         instance.leave(handle)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import tempfile
 from argparse import Namespace
 from pathlib import Path
 
@@ -12,24 +14,47 @@ from .errors import CliError
 
 
 def plan(args: Namespace) -> int:
-    return _replay(args, "plan")
+    return _replay(args, "plan", [args.html] if args.html else [])
 
 
 def warm(args: Namespace) -> int:
-    return _replay(args, "warm")
+    return _replay(args, "warm", [])
 
 
-def _replay(args: Namespace, mode: str) -> int:
-    """Becomes mitmdump, which reads the file, without a network."""
+def _replay(args: Namespace, mode: str, reports: list[str]) -> int:
+    """mitmdump reads the file, without a network."""
     loaded = settings.load(args)
-    path = Path(args.file).expanduser()
-    if not path.is_file():
+    path = args.file if args.file == "-" else str(Path(args.file).expanduser())
+    if path != "-" and not Path(path).is_file():
         raise CliError(f"{args.file}: there is no such file.")
     command = [
-        *(str(launch.program()), "-nr", str(path), "-s", str(launch.addon())),
+        *(str(launch.program()), "-nr", path, "-s", str(launch.addon())),
         *("--set", f"reflex_replay={mode}", *loaded.arguments, *args.rest),
     ]
-    return _become(command, launch.environment(os.environ))
+    if args.json:
+        return _as_json(command, reports)
+    return _become(command + _reports(reports), launch.environment(os.environ))
+
+
+def _reports(files: list[str]) -> list[str]:
+    return [part for file in files for part in ("--set", f"reflex_report={file}")]
+
+
+def _as_json(command: list[str], reports: list[str]) -> int:
+    """Nothing but JSON on stdout."""
+    with tempfile.TemporaryDirectory(prefix="reflex-") as folder:
+        report = Path(folder) / "report.json"
+        done = subprocess.run(
+            command + _reports([*reports, str(report)]),
+            env=launch.environment(os.environ),
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+        if not report.is_file():
+            sys.stderr.buffer.write(done.stdout)
+            raise CliError("mitmdump made no report.", done.returncode or None)
+        sys.stdout.write(report.read_text(encoding="utf-8"))
+    return done.returncode
 
 
 def evaluate(args: Namespace) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from . import instances
+from . import child, instances
 from .errors import CliError
 from .instances import Instance, Slot, State
 from .local_http import Endpoint
@@ -30,6 +29,7 @@ _START_TIMEOUT = 60.0
 _POLL = 0.05
 """Seconds."""
 _TRIES = 3
+_ERROR = re.compile(r"error|failed|exception", re.IGNORECASE)
 _PORT_TAKEN = re.compile(r"address already in use", re.IGNORECASE)
 
 
@@ -183,32 +183,44 @@ def _start(
     slot: Slot, settings: Settings, ports: Ports, environ: Mapping[str, str], outer: str
 ) -> Instance:
     host = "127.0.0.1"
-    log = os.open(slot.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     quiet = ("--set", "flow_detail=0", "--set", "termlog_verbosity=info")
+    line = [*command(settings, host, ports, outer=outer), *quiet]
+    process: subprocess.Popen[bytes] | None = None
     try:
-        process = subprocess.Popen(
-            [*command(settings, host, ports, outer=outer), *quiet],
+        # Stopped in between, it would be there and nobody would know.
+        with child.shielded():
+            process = _spawn(line, slot, environ)
+        found = state(settings, host, ports, "run", process.pid, environ)
+        _wait_ready(process, slot.log, found.admin)
+        return slot.publish(found)
+    except BaseException:
+        if process is not None:
+            _end(process)
+        raise
+
+
+def _spawn(line: list[str], slot: Slot, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """In a session of its own: the terminal's Ctrl-C is for the user's command."""
+    with open(os.open(slot.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as log:
+        return subprocess.Popen(
+            line,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=dict(environ),
             pass_fds=(slot.handle,),
             start_new_session=True,
+            preexec_fn=child.release_signals,  # noqa: PLW1509  there are no threads
         )
-    finally:
-        os.close(log)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
     try:
-        found = state(settings, host, ports, "run", process.pid, environ)
-        _wait_ready(process, slot.log, found.admin)
-        return slot.publish(found)
-    except BaseException:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        raise
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait_ready(process: subprocess.Popen[bytes], log: Path, admin: str) -> None:
@@ -220,18 +232,19 @@ def _wait_ready(process: subprocess.Popen[bytes], log: Path, admin: str) -> None
         if _PORT_TAKEN.search(text):
             raise _PortTaken
         if ended:
-            raise CliError(f"The proxy did not start: {_last_line(text)}")
+            raise CliError(f"The proxy did not start: {_complaint(text)}. Its log: {log}")
         if _READY in text and Endpoint(admin).is_healthy():
             return
         time.sleep(_POLL)
-    raise CliError(f"The proxy was not ready after {_START_TIMEOUT:g} s; its log: {log}")
+    raise CliError(f"The proxy was not ready after {_START_TIMEOUT:g} s. Its log: {log}")
 
 
-def _last_line(text: str) -> str:
-    """mitmproxy ends with "Error logged during startup": the line before says which."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith("Error logged during startup")]
-    return re.sub(r"^\[[\d:.]+\] ", "", telling[-1]) if telling else "it said nothing."
+def _complaint(text: str) -> str:
+    """The line of the log that says what is wrong, as far as one can tell."""
+    lines = [re.sub(r"^\[[\d:.]+\] ", "", line.strip()) for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("Error logged during startup")]
+    errors = [line for line in lines if _ERROR.search(line)]
+    return (errors or lines or ["it said nothing"])[-1].rstrip(".")
 
 
 def is_free(host: str, port: int) -> bool:

@@ -232,19 +232,32 @@ def _add_admin(adder: _Adder) -> None:
 
 
 def _add_flows(adder: _Adder) -> None:
-    for name, help, more in (
-        ("plan", "say what Reflex would have saved on recorded traffic", ""),
-        ("warm", "fill the cache from recorded traffic", " --set reflex_storage_path=ci/store"),
-    ):
-        parser = adder.add(
-            name,
-            "flows",
-            name,
-            f"{help}; other arguments go on to mitmdump",
-            (f"reflex-proxy {name} capture.mitm", f"reflex-proxy {name} session.har{more}"),
-            takes_rest=True,
-        )
-        parser.add_argument("file", help="flows of mitmproxy, or a HAR file")
+    plan = adder.add(
+        "plan",
+        "flows",
+        "plan",
+        "say what Reflex would have saved on recorded traffic; other arguments go on to mitmdump",
+        (
+            "reflex-proxy plan capture.mitm --html plan.html",
+            "reflex-proxy plan session.har --json | jq .",
+        ),
+        takes_rest=True,
+    )
+    plan.add_argument("--html", metavar="FILE", help="write the report as one HTML page too")
+    warm = adder.add(
+        "warm",
+        "flows",
+        "warm",
+        "fill the cache from recorded traffic; other arguments go on to mitmdump",
+        (
+            "reflex-proxy warm capture.mitm",
+            "reflex-proxy warm session.har --set reflex_storage_path=ci/store",
+        ),
+        takes_rest=True,
+    )
+    for parser in (plan, warm):
+        parser.add_argument("file", help="flows of mitmproxy or a HAR file; - for standard input")
+        parser.add_argument("--json", action="store_true", help="print the report as JSON")
         _settings_arguments(parser)
     adder.add(
         "eval",

@@ -119,17 +119,19 @@ def mitmproxy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def cli(tmp_path: Path, mitmproxy_folder: Path, _tls_provider: Provider, provider_ca_file: Path):
+def cli(
+    tmp_path: Path, mitmproxy_folder: Path, provider: Provider, provider_ca_file: Path
+) -> Iterator[Cli]:
     """Nothing runs. Proxies that are left are stopped at the end."""
     found = Cli(
         {
             "confdir": str(mitmproxy_folder),
             "reflex_storage_path": str(tmp_path / "store"),
-            "reflex_upstream": _tls_provider.url + "/v1",
+            "reflex_upstream": provider.url + "/v1",
             "ssl_verify_upstream_trusted_ca": str(provider_ca_file),
         }
     )
-    found.environ |= {"OPENAI_API_KEY": "sk-client-very-secret", "OPENAI_LOG": ""}
+    found.environ["OPENAI_API_KEY"] = "sk-client-very-secret"
     yield found
     for instance in found.proxies():
         instance.stop()

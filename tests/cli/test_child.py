@@ -191,3 +191,11 @@ def test_stopped_while_nothing_runs() -> None:
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.number == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_shielded() -> None:
+    done = []
+    with pytest.raises(child.Stopped), child.stoppable(), child.shielded():
+        signal.raise_signal(signal.SIGTERM)
+        done.append(True)
+    assert done
