@@ -65,9 +65,13 @@ class LiveAnswer:
         self,
         run: Callable[[Callable[[Head | bytes | None], Awaitable[None]]], Any],
         close: Callable[[], None],
+        *,
+        endless: bool = False,
     ) -> None:
+        """`endless`: the body is not kept with the flow, even where bodies are."""
         self.run = run
         self.close = close
+        self.endless = endless
         self.task: asyncio.Task[None] | None = None
 
 
@@ -192,7 +196,7 @@ class LiveStream(http_layers.HttpStream):
         answer = _answers.get(self.flow) if _answers else None
         if answer is None or _answers is None:
             return (yield from super().make_server_connection())
-        self._body = bytearray()
+        self._body = None if answer.endless else bytearray()
         self.server_state = self.state_live
         _answers.start(self, answer)
         return False

@@ -31,6 +31,7 @@ from reflex_core.app import App, Pending, Prepared, Reply
 from reflex_core.cli import bundle
 from reflex_core.cli.errors import CliError
 from reflex_core.errors import ApiError, ConfigError
+from reflex_core.events import EventStream
 from reflex_core.options import OPTIONS
 from reflex_core.stats import REQUEST_LOG
 
@@ -187,7 +188,7 @@ class Reflex:
                 asked = admin_request(
                     flow, intake.path, _headers(flow.request), self._own_connections
                 )
-                flow.response = _response(await self._admin.answer(asked))
+                await self._deliver(flow, await self._admin.answer(asked))
             case "websocket":
                 flow.response = _response(app.no_websocket())
             case "unknown":
@@ -211,14 +212,18 @@ class Reflex:
             return
         self._notes.begin(flow, prepared.record)
         outcome = await app.chat(prepared)
+        if isinstance(outcome, Pending) and (transcript := self._notes.transcript(flow)):
+            outcome.transcribe(transcript)
+        await self._deliver(flow, outcome)
+
+    async def _deliver(self, flow: http.HTTPFlow, outcome: Reply | Pending | EventStream) -> None:
         if isinstance(outcome, Reply):
             flow.response = _response(outcome)
-            return
-        if transcript := self._notes.transcript(flow):
-            outcome.transcribe(transcript)
-        if not flow.is_replay and flow.request.http_version != "HTTP/1.0":
+        elif not flow.is_replay and flow.request.http_version != "HTTP/1.0":
             http1 = not (flow.request.is_http2 or flow.request.is_http3)
-            self.answers.register(flow, live.LiveAnswer(_runner(outcome, http1), outcome.close))
+            endless = isinstance(outcome, EventStream)
+            answer = live.LiveAnswer(_runner(outcome, http1), outcome.close, endless=endless)
+            self.answers.register(flow, answer)
         else:
             try:
                 flow.response = _response(await outcome.whole())
@@ -362,7 +367,7 @@ def _response(reply: Reply) -> http.Response:
     return http.Response(b"HTTP/1.1", reply.status, reason, headers, reply.body, None, now, now)
 
 
-def _runner(pending: Pending, http1: bool) -> Any:
+def _runner(pending: Pending | EventStream, http1: bool) -> Any:
     async def run(send: Any) -> None:
         reply, chunks = await pending.start()
         head = _response(reply)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+import time
 from typing import TYPE_CHECKING
 
 from . import why
+from .events import Snapshot
 from .journal import Record, record_json
 from .ports import Entry
 from .semantic_types import Query, SemanticHit
@@ -19,6 +22,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("reflex")
 
 
+_RECENT = 100
+_TOP = 10
+"""Rows on the dashboard."""
+_FRESH = 0.9
+"""Seconds."""
 _MAX_BANS = 32
 """Neighbours of a wrong answer that are banned with it."""
 _JUDGE_TIMEOUT = 10.0
@@ -32,8 +40,35 @@ class Sight:
     def __init__(self, app: App) -> None:
         self._app = app
         self._prompts = app.config.dashboard_prompts
+        self._lock = threading.Lock()
+        self._looked: tuple[float, Json] = (float("-inf"), {})
 
     # ------------------------------------------------------------------ looking
+
+    def snapshot(self, since: int) -> Snapshot:
+        """All that the dashboard shows, with the requests after the first `since`."""
+        stats = self._app.stats
+        added = stats.journal.added
+        numbers = self._numbers()
+        timeline = stats.timeline.rows(self._app.clock())
+        value = {
+            "stats": numbers,
+            "timeline": timeline,
+            "top": self.top(_TOP),
+            "recent": self.recent(_RECENT, since),
+            "prompts": self._prompts,
+        }
+        changing = {name: row for name, row in numbers.items() if name != "uptime"}
+        return Snapshot(added, (changing, timeline), value)
+
+    def _numbers(self) -> Json:
+        """Shared by all who look within a second: counting a large store takes a while."""
+        with self._lock:
+            made, numbers = self._looked
+            if time.monotonic() - made >= _FRESH:
+                numbers = self._app.stats_json()
+                self._looked = (time.monotonic(), numbers)
+            return numbers
 
     def recent(self, limit: int, since: int = 0) -> list[Json]:
         """The last requests, newest first, of those after the first `since`."""

@@ -21,6 +21,7 @@ from .journal import Journal, Record, printable
 from .ledger import Accounts, Ledger
 from .pricing import Tokens, tokens
 from .semantic_types import Trace
+from .timeline import Timeline
 from .types import Json
 
 REQUEST_LOG = "reflex.requests"
@@ -66,6 +67,7 @@ class Stats:
         """Requests the provider had to answer, by provider."""
         self.stages = {name: Histogram() for name in STAGES}
         self.seconds_saved = 0.0
+        self.timeline = Timeline()
 
     def begin(self, provider: str, model: str, stream: bool, started: float) -> Record:
         """`started` is `time.perf_counter()`."""
@@ -99,6 +101,7 @@ class Stats:
         if took is not None:
             self.seconds_saved += max(0.0, took - seconds)
         self.journal.add(record)
+        self.timeline.add(self.at(record), record.hit)
         if logger.isEnabledFor(logging.INFO):
             logger.info(self._json_line(record) if self._log_json else _line(record))
 
