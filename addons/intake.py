@@ -6,6 +6,7 @@ import fnmatch
 import re
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import unquote
 
 from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ReverseMode
@@ -55,7 +56,7 @@ def classify(flow: http.HTTPFlow, hosts: tuple[str, ...]) -> Intake | None:
     if reverse and bare in ("/healthz", "/ready"):
         return Intake("health" if bare == "/healthz" else "ready", path)
     if match := _AZURE.fullmatch(path):
-        return _by_path(request.method, match[2], match[1])
+        return _by_path(request.method, match[2], unquote(match[1]))
     for prefix in ("/v1", "/openai/v1"):
         if path.startswith((prefix + "/", prefix + "?")) or path == prefix:
             return _by_path(request.method, path[len(prefix) :] or "/", None)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
+from urllib.parse import quote
 
 import orjson
 
@@ -54,7 +55,7 @@ def _url(target: Target, path: str, deployment: str | None) -> str:
     base = target.base_url
     if target.provider.name == "azure" and deployment:
         root = base.partition("/openai")[0]
-        return f"{root}/openai/deployments/{deployment}{path}"
+        return f"{root}/openai/deployments/{quote(target.model, safe='')}{path}"
     return base + path
 
 
