@@ -164,13 +164,13 @@ class MessageEvents:
     def _start(self, message: Json) -> list[Event]:
         counts = _dict(message, "usage")
         self._count(counts)
-        return [
-            Start(
-                id=_str(message, "id"),
-                model=_str(message, "model"),
-                service_tier=_str(counts, "service_tier"),
-            )
-        ]
+        start = Start(
+            id=_str(message, "id"),
+            model=_str(message, "model"),
+            service_tier=_str(counts, "service_tier"),
+        )
+        # What an answer that breaks off has cost by then, at the least.
+        return [start, UsageEvent(_usage(self._usage))] if self._usage else [start]
 
     def _open(self, key: int, block: Json) -> list[Event]:
         match block.get("type"):

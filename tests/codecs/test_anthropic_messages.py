@@ -216,9 +216,13 @@ def usage_of(events: list[Event]) -> Any:
 
 
 def test_events_of_tools() -> None:
-    *events, finish, _usage = without_pings("tools.sse")
+    start, so_far, *events, finish, usage = without_pings("tools.sse")
+    assert start == Start("msg_sample01", MODEL, service_tier="standard")
+    assert isinstance(so_far, UsageEvent)
+    assert isinstance(usage, UsageEvent)
+    assert so_far.usage["prompt_tokens"] == usage.usage["prompt_tokens"]
+    assert so_far.usage["completion_tokens"] < usage.usage["completion_tokens"]
     assert events == [
-        Start("msg_sample01", MODEL, service_tier="standard"),
         TextDelta("Both at once."),
         ToolCallStart(0, "toolu_a1", "tide_table"),
         ToolCallDelta(0, '{"har'),
@@ -268,7 +272,7 @@ def test_citations() -> None:
 
 
 def test_refusal() -> None:
-    assert without_pings("refusal.sse")[1:-1] == [
+    assert without_pings("refusal.sse")[2:-1] == [
         RefusalDelta("This was declined."),
         Finish("content_filter"),
     ]

@@ -66,7 +66,7 @@ class Seen:
 
     @property
     def ids(self) -> set[str]:
-        return {event["id"] for event in self.events}
+        return {event["id"] for event in self.events if "error" not in event}
 
     @property
     def outcome(self) -> str:
@@ -125,6 +125,14 @@ class Crowd:
 
     async def stats(self) -> Any:
         return (await self._http.get(f"{self._proxy.root}/reflex/stats")).json()
+
+    async def purge(self, what: str, value: str = "") -> None:
+        answer = await self._http.post(
+            f"{self._proxy.root}/reflex/purge",
+            json={"what": what, "value": value},
+            headers={"x-reflex-admin": "1"},
+        )
+        assert answer.status_code == 200, answer.text
 
     async def readers(self, count: int) -> None:
         """Until so many clients wait for answers of the proxy."""
