@@ -79,7 +79,8 @@ function showNumbers(stats) {
   const { requests, saved, spent, latency, storage } = stats;
   $("hit-rate").textContent = stats.hit_rate === null ? "–" : `${(stats.hit_rate * 100).toFixed(stats.hit_rate < 0.995 ? 1 : 0)}%`;
   $("hit-note").textContent = plural(requests.total, "request");
-  $("usd").textContent = money(saved.usd);
+  const known = saved.answers > saved.unpriced_answers || !saved.answers;
+  $("usd").textContent = known ? money(saved.usd) : "–";
   const unpriced = Object.keys(stats.unpriced_models);
   $("usd-note").textContent = `spent ${money(spent.usd)}` + (unpriced.length ? `; no price: ${unpriced.slice(0, 2).join(", ")}${unpriced.length > 2 ? "…" : ""}` : "");
   $("time").textContent = duration(saved.seconds);
@@ -159,15 +160,15 @@ function recentRow(row) {
   const hit = row.status.startsWith("hit-");
   const price = row.usd === null ? "–" : money(row.usd);
   return element("tr", { id: `r-${row.id}` },
-    cell(clock.format(row.at * 1000), { class: "quiet" }),
-    cell(badge(row.status, row.code)),
-    cell(row.model),
-    cell(row.question ? element("div", {}, element("div", {}, row.question), element("div", { class: "quiet" }, row.explanation)) : row.explanation, { class: "wide" }),
-    cell(duration(row.ms / 1000), { class: "num", "data-label": "took" }),
-    cell(hit ? `saved ${price}` : price, { class: "num" }),
+    cell(clock.format(row.at * 1000), { class: "quiet in-time" }),
+    cell(badge(row.status, row.code), { class: "in-status" }),
+    cell(row.model, { class: "in-model" }),
+    cell(row.question ? element("div", {}, element("div", {}, row.question), element("div", { class: "quiet" }, row.explanation)) : row.explanation, { class: "in-why" }),
+    cell(duration(row.ms / 1000), { class: "num in-took" }),
+    cell(hit && row.usd !== null ? `saved ${price}` : price, { class: "num in-price" }),
     cell(element("div", { class: "actions" },
       button("Why", `Why: request ${row.id}`, () => showWhy(row.id)),
-      hit ? button("Wrong", `Mark the answer to request ${row.id} as wrong`, () => markWrong(row)) : null), { class: "wide" }),
+      hit ? button("Wrong", `Mark the answer to request ${row.id} as wrong`, () => markWrong(row)) : null), { class: "in-actions" }),
   );
 }
 
