@@ -1,0 +1,85 @@
+"""The chain: repeats, vetoes, then the learned verifier."""
+
+from __future__ import annotations
+
+from ..errors import BackendError
+from ..ports import Embedding, Verdict
+from ..token_vectors import unpack
+from .calibration import CEILING
+from .domain import is_english, is_long, is_too_long
+from .guards import first_veto
+from .model import Scorer, unit_rows
+from .repeat import is_repeat, is_same_text
+from .text import Parsed, parse
+
+
+class ChainVerifier:
+    """The Verifier port. Thread-safe.
+
+    Reasons: "verified", "verified-same" (the same question typed again), "veto-…" (guards),
+    "other-language", "text-too-long", "no-token-vectors", "below-threshold". `scorer` None: the
+    embedder's token vectors are not those it was trained on, so that only repeats pass.
+    """
+
+    def __init__(
+        self, scorer: Scorer | None, threshold: float, long_threshold: float | None = None
+    ) -> None:
+        self._scorer = scorer
+        self.threshold = threshold
+        self._long_threshold = threshold if long_threshold is None else long_threshold
+
+    def verify(
+        self,
+        asked: str,
+        asked_embedding: Embedding,
+        stored: str,
+        stored_tokens: bytes,
+        cosine: float,
+    ) -> Verdict:
+        a, b = parse(asked), parse(stored)
+        early = self._without_vectors(asked, stored, a, b)
+        if early is not None:
+            return early
+        score = self._score(a, b, asked_embedding.tokens, stored_tokens, cosine)
+        if score is None:
+            return Verdict(False, 0.0, "no-token-vectors", self.threshold)
+        limit = self._long_threshold if is_long(a) or is_long(b) else self.threshold
+        accepted = score >= limit
+        return Verdict(accepted, score, "verified" if accepted else "below-threshold", limit)
+
+    def _without_vectors(self, asked: str, stored: str, a: Parsed, b: Parsed) -> Verdict | None:
+        """What the texts alone decide."""
+        limit = self.threshold
+        if asked == stored:
+            return Verdict(True, 1.0, "verified-same", limit)
+        if not is_english(a) or not is_english(b):
+            same = is_same_text(a, b)
+            return Verdict(same, float(same), "verified-same" if same else "other-language", limit)
+        veto = first_veto(a, b)
+        if veto is not None:
+            return Verdict(False, 0.0, veto, limit)
+        if is_too_long(a) or is_too_long(b):
+            same = is_same_text(a, b)
+            return Verdict(same, float(same), "verified-same" if same else "text-too-long", limit)
+        if is_repeat(a, b):
+            return Verdict(True, 1.0, "verified-same", limit)
+        return None
+
+    def _score(
+        self, a: Parsed, b: Parsed, asked: bytes, stored: bytes, cosine: float
+    ) -> float | None:
+        scorer = self._scorer
+        if scorer is None or not asked or not stored:
+            return None
+        try:
+            ids_a, rows_a = unpack(asked)
+            ids_b, rows_b = unpack(stored)
+        except BackendError:
+            return None
+        known = len(scorer.idf)
+        for ids, rows in ((ids_a, rows_a), (ids_b, rows_b)):
+            if not len(ids) or rows.shape[1] != scorer.dim or ids.max() >= known:
+                return None
+        return min(
+            scorer.score(a, b, ids_a, unit_rows(rows_a), ids_b, unit_rows(rows_b), cosine), CEILING
+        )

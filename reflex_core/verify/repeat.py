@@ -1,0 +1,122 @@
+"""The same question typed again: equal but for case, punctuation, politeness, spelling and slips."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+
+from .guards.entities import names
+from .guards.literals import quotes
+from .text import Parsed
+
+_AUXILIARIES = frozenset(
+    [
+        "do",
+        "does",
+        "did",
+        "can",
+        "could",
+        "should",
+        "would",
+        "will",
+        "is",
+        "are",
+        "was",
+        "were",
+        "am",
+        "have",
+        "has",
+        "must",
+        "may",
+        "might",
+    ]
+)
+_PRONOUNS = frozenset(["i", "you", "we", "they", "he", "she", "it", "one"])
+_SYMBOLS = re.compile(r"[+*=<>^%|~$€£¥#@\\{}\[\]÷×√≤≥≠∞→←°µ]|-(?=\d)|(?<=\d)[/:.,](?=\d)")
+_SLIP_LETTERS = 5
+_WORDS_FILE = Path(__file__).with_name("weights") / "words.txt"
+
+
+@lru_cache(maxsize=1)
+def known_words() -> frozenset[str]:
+    """Words seen in the training corpora: two of them are never one word mistyped."""
+    return frozenset(_WORDS_FILE.read_text("utf-8").split())
+
+
+def is_same_text(a: Parsed, b: Parsed) -> bool:
+    """Letter by letter but for case, spaces and punctuation that says nothing. Any language."""
+    return bool(a.words) and _marks(a) == _marks(b) and _plain(a) == _plain(b)
+
+
+def is_repeat(a: Parsed, b: Parsed) -> bool:
+    """The same English words in the same order, give or take politeness, joins and slips."""
+    if not a.core or not b.core or _marks(a) != _marks(b):
+        return False
+    x, y = _canonical(a), _canonical(b)
+    if x == y or "".join(x) == "".join(y):
+        return True
+    if len(x) != len(y):
+        return False
+    wrong = [(v, w) for v, w in zip(x, y, strict=True) if v != w]
+    held = (
+        set(names(a))
+        | set(names(b))
+        | {w for p in (a, b) for q in quotes(p) for w in q.lower().split()}
+    )
+    return len(wrong) <= max(1, len(x) // 6) and all(
+        is_slip(v, w) and not {v, w} & held for v, w in wrong
+    )
+
+
+def _marks(p: Parsed) -> Counter[str]:
+    return Counter(_SYMBOLS.findall(p.raw))
+
+
+def _plain(p: Parsed) -> str:
+    return "".join(re.findall(r"[\w'+#&/]+", p.raw.casefold()))
+
+
+@lru_cache(maxsize=4096)
+def _canonical(p: Parsed) -> tuple[str, ...]:
+    """`can I` and `I can` alike; `do I` and `I` alike."""
+    out: list[str] = []
+    words = list(p.core)
+    i = 0
+    while i < len(words):
+        if i + 1 < len(words) and words[i] in _AUXILIARIES and words[i + 1] in _PRONOUNS:
+            out.append(words[i + 1])
+            if words[i] not in {"do", "does"}:
+                out.append(words[i])
+            i += 2
+            continue
+        out.append(words[i])
+        i += 1
+    return tuple(out)
+
+
+def is_slip(v: str, w: str) -> bool:
+    """One letter more, less, other or swapped, and at most one of the two is a word."""
+    if v.isdigit() or w.isdigit() or any(c.isdigit() for c in v + w):
+        return False
+    if max(len(v), len(w)) < _SLIP_LETTERS or abs(len(v) - len(w)) > 1 or v[0] != w[0]:
+        return False
+    known = known_words()
+    if (v in known) == (w in known):
+        return False
+    return _one_edit(v, w)
+
+
+def _one_edit(v: str, w: str) -> bool:
+    """Damerau-Levenshtein distance 1."""
+    if len(v) > len(w):
+        v, w = w, v
+    at = 0
+    while at < len(v) and v[at] == w[at]:
+        at += 1
+    if len(v) < len(w):
+        return v[at:] == w[at + 1 :]
+    if v[at + 1 :] == w[at + 1 :]:
+        return True
+    return v[at : at + 2] == w[at : at + 2][::-1] and v[at + 2 :] == w[at + 2 :]

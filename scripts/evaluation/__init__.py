@@ -1,0 +1,1 @@
+"""Counting and showing what eval_hits.py found."""
