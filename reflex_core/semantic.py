@@ -19,11 +19,12 @@ from dataclasses import replace
 from typing import Any
 
 from .errors import BackendError, ConfigError
-from .ports import Entry, Store
+from .ports import Embedding, Entry, Store
+from .semantic_gate import Gate, Tightened
 from .semantic_indexer import Indexer
 from .semantic_queue import Embedded, EmbeddingCache, EmbedQueue
 from .semantic_search import Search
-from .semantic_types import Parts, Query, Refusal, SemanticHit, Settings, State, refuse
+from .semantic_types import Candidate, Parts, Query, Refusal, SemanticHit, Settings, State, refuse
 
 logger = logging.getLogger("reflex")
 
@@ -34,14 +35,18 @@ _NOT_READY = {"off": "semantic-off", "pending": "index-building", "error": "sema
 class _Running:
     """The tier once its parts are there."""
 
-    def __init__(self, store: Store, parts: Parts, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, parts: Parts, settings: Settings, tightened: Tightened
+    ) -> None:
         self.parts = parts
+        self.settings = settings
         cache = EmbeddingCache(settings.cache_items, settings.cache_bytes)
         self.queue = EmbedQueue(
             parts.embedder, threads=settings.threads, limit=settings.queue, cache=cache
         )
         self.indexer = Indexer(store, parts, settings, self.queue.embed)
-        self.search = Search(store, parts, settings, on_gone=self.indexer.removed)
+        self.gate = Gate(parts.verifier, settings, tightened)
+        self.search = Search(store, parts, settings, self.indexer.removed, self.gate)
 
     def close(self) -> None:
         self.queue.close()
@@ -58,10 +63,16 @@ class SemanticTier:
     """
 
     def __init__(
-        self, store: Store, load: Callable[[], Parts | None], settings: Settings | None = None
+        self,
+        store: Store,
+        load: Callable[[], Parts | None],
+        settings: Settings | None = None,
+        tightened: Tightened = lambda threshold: threshold,
     ) -> None:
+        """`tightened`: see `Gate`."""
         self._store = store
         self._load = load
+        self._tightened = tightened
         self.settings = settings or Settings()
         self._running: _Running | None = None
         self._unusable: State | None = None
@@ -115,7 +126,7 @@ class SemanticTier:
         self._unusable = "error"
 
     def _run(self, parts: Parts) -> None:
-        running = _Running(self._store, parts, self.settings)
+        running = _Running(self._store, parts, self.settings, self._tightened)
         running.indexer.start()
         self._running, self._unusable = running, None
 
@@ -149,6 +160,44 @@ class SemanticTier:
         except Exception:
             logger.exception("reflex: the semantic lookup failed in an unexpected way")
             return refuse("lookup-failed")
+
+    # ------------------------------------------------------------------ other texts
+
+    async def compare(
+        self, query: Query, texts: Sequence[str], patience: float
+    ) -> list[Candidate | None]:
+        """Each of `texts` as if it were a stored question. None: it is too long, or there was no time
+        (`patience`, seconds), or the tier does not work."""
+        nothing: list[Candidate | None] = [None] * len(texts)
+        running = self._running
+        if running is None:
+            return nothing
+        future = running.queue.submit(
+            query.text, lambda made: _compare(running, query, made, texts)
+        )
+        if future is None:
+            return nothing
+        try:
+            async with asyncio.timeout(patience):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            return nothing
+        except BackendError as error:
+            logger.debug("reflex: comparing texts: %s", error)
+            return nothing
+        except Exception:
+            logger.exception("reflex: comparing texts failed in an unexpected way")
+            return nothing
+
+    def embed(self, texts: Sequence[str]) -> list[Embedding | None]:
+        """Past the queue and its cache, for texts that are not questions. Blocks. None for one that is
+        too long. Raises BackendError."""
+        running = self._running
+        if running is None:
+            raise BackendError("there is no embedder")
+        embedder, size = running.parts.embedder, running.parts.embedder.batch
+        batches = [texts[at : at + size] for at in range(0, len(texts), size)]
+        return [found for batch in batches for found in embedder.embed(batch)]
 
     # ------------------------------------------------------------------ what the writer tells
 
@@ -203,6 +252,27 @@ class SemanticTier:
         rows |= {f"index {name}": n for name, n in running.parts.index.stats().items()}
         rows |= {f"index {name}": n for name, n in running.indexer.stats().items()}
         return rows | {f"embed {name}": n for name, n in running.queue.stats().items()}
+
+
+def _compare(
+    running: _Running, query: Query, made: Embedded, texts: Sequence[str]
+) -> list[Candidate | None]:
+    if made.embedding is None:
+        return [None] * len(texts)
+    return [
+        None if other is None else _candidate(running, query, made.embedding, text, other)
+        for text, other in zip(texts, running.queue.embed(texts), strict=True)
+    ]
+
+
+def _candidate(
+    running: _Running, query: Query, asked: Embedding, text: str, other: Embedding
+) -> Candidate:
+    distance = int(((asked.vector > 0) != (other.vector > 0)).sum())
+    candidate = Candidate(0, distance, float(asked.vector @ other.vector))
+    if candidate.cosine < running.settings.min_cosine:
+        return replace(candidate, reason="too-far")
+    return running.gate.decide(query, asked, text, other.tokens, candidate)
 
 
 def _answer(running: _Running, query: Query, made: Embedded) -> SemanticHit | Refusal:

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import codec_store
 from .ports import Embedding, Entry, Neighbour, Store, Vectors
+from .semantic_gate import Gate
 from .semantic_types import Candidate, Parts, Query, Refusal, SemanticHit, Settings, Trace
 
 _FLOAT16 = np.dtype("<f2")
@@ -25,11 +26,12 @@ class Search:
         parts: Parts,
         settings: Settings,
         on_gone: Callable[[Sequence[int]], None] = lambda ids: None,
+        gate: Gate | None = None,
     ) -> None:
         self._store = store
         self._index = parts.index
         self._embedder = parts.embedder
-        self._verifier = parts.verifier
+        self._gate = gate or Gate(parts.verifier, settings)
         self._settings = settings
         self._on_gone = on_gone
 
@@ -95,16 +97,17 @@ class Search:
                 refused.append(replace(candidate, reason="expired"))
                 continue
             judged = self._judge(query, embedding, candidate, entry, tokens.get(entry.id, b""))
-            if judged.reason == "verified":
-                trace = Trace("verified", (judged, *refused))
+            if judged.accepted:
+                trace = Trace(judged.reason, (judged, *refused))
                 completion = codec_store.load(entry.completion)
-                status = "hit-l2-semantic" if self._verifier is None else "hit-l3-verified"
+                by_cosine = self._gate.verifier is None and judged.reason == "verified"
+                status = "hit-l2-semantic" if by_cosine else "hit-l3-verified"
                 return SemanticHit(status, entry, completion, judged, trace)
             refused.append(judged)
         return refused
 
     def _tokens(self, near: list[Candidate]) -> dict[int, bytes]:
-        if self._verifier is None or not near:
+        if self._gate.verifier is None or not near:
             return {}
         rows = self._store.get_vectors([candidate.id for candidate in near])
         return {id: row.tokens for id, row in rows.items()}
@@ -117,27 +120,13 @@ class Search:
         entry: Entry,
         tokens: bytes,
     ) -> Candidate:
-        """The candidate with its reason, which is "verified" when it may be served."""
+        """The candidate with its reason; see `Candidate.accepted`."""
         if entry.scope != query.scope or entry.tenant != query.tenant:
             return replace(candidate, reason="other-scope")
         if entry.exact_only or entry.question is None:
             return replace(candidate, reason="exact-only")
         if entry.key in query.banned:
-            return replace(candidate, reason="banned")
-        if entry.key in query.banned:
             return replace(candidate, reason="marked-wrong")
         if not query.wishes.accepts(query.now - entry.created):
             return replace(candidate, reason="too-old")
-        if self._verifier is None:
-            limit = self._settings.unverified_cosine
-            accepted = candidate.cosine >= limit
-            return replace(candidate, threshold=limit, reason="verified" if accepted else "too-far")
-        verdict = self._verifier.verify(
-            query.text, embedding, entry.question, tokens, candidate.cosine
-        )
-        return replace(
-            candidate,
-            score=verdict.score,
-            threshold=verdict.threshold,
-            reason="verified" if verdict.accepted else verdict.reason,
-        )
+        return self._gate.decide(query, embedding, entry.question, tokens, candidate)

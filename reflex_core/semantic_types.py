@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -61,6 +61,8 @@ class Query:
     wishes: Controls = NONE
     banned: frozenset[bytes] = frozenset()
     """Keys of entries that must not be served for this text (wrong.py)."""
+    judged: Callable[[str], bool | None] = lambda stored: None
+    """Whether that text's answer may be served for this one, where it is known (review.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,11 @@ class Candidate:
     """The verifier's, None where it was not asked."""
     threshold: float | None = None
     reason: str = "not-looked-at"
+
+    @property
+    def accepted(self) -> bool:
+        """Its answer may be served."""
+        return self.reason in ("verified", "judged")
 
     def __str__(self) -> str:
         score = "" if self.score is None else f" score={self.score:.3f}"
@@ -101,7 +108,8 @@ class SemanticHit:
 
     @property
     def detail(self) -> str:
-        return str(self.candidate)
+        numbers = str(self.candidate)
+        return f"judged {numbers}" if self.candidate.reason == "judged" else numbers
 
 
 @dataclass(frozen=True, slots=True)

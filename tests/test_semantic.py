@@ -313,3 +313,60 @@ def test_requests_while_answers_come_and_go(make: Callable[..., Bench], tmp_path
     assert all(isinstance(x, SemanticHit) and x.entry.question == "red green blue" for x in found)
     assert bench.tier.flush(WAIT)
     assert bench.tier.stats()["index entries"] == 31
+
+
+# ---------------------------------------------------------------------- other texts
+
+
+def test_texts_that_are_not_stored(make: Callable[..., Bench]) -> None:
+    bench = make(parts())
+    bench.start()
+    texts = ["red green blue 2", "red green blue 3", "wide open sea", "x " * 21]
+    query = a_query("red green blue 2 sky")
+    same, other, far, long = asyncio.run(bench.tier.compare(query, texts, WAIT))
+    assert same is not None
+    assert other is not None
+    assert far is not None
+    assert (same.accepted, same.score) == (True, 0.9)
+    assert other.reason == "veto-number"
+    assert (far.reason, far.score) == ("too-far", None)
+    assert long is None
+
+
+def test_comparing_fails_open(make: Callable[..., Bench]) -> None:
+    bench = make(parts(verifier=BrokenVerifier()))
+    assert asyncio.run(bench.tier.compare(a_query("red"), ["red"], WAIT)) == [None]
+    bench.start()
+    assert asyncio.run(bench.tier.compare(a_query("red"), ["red"], WAIT)) == [None]
+    assert asyncio.run(bench.tier.compare(a_query("x " * 21), ["red"], WAIT)) == [None]
+
+
+def test_nobody_waits_for_a_comparison_that_takes_long(make: Callable[..., Bench]) -> None:
+    embedder = WordEmbedder()
+    bench = make(parts(embedder))
+    bench.start()
+    embedder.go.clear()
+    assert asyncio.run(bench.tier.compare(a_query("red"), ["red"], 0.01)) == [None]
+
+
+def test_embedding_answers_fills_no_cache(make: Callable[..., Bench]) -> None:
+    embedder = WordEmbedder(batch=2)
+    bench = make(parts(embedder))
+    with pytest.raises(BackendError):
+        bench.tier.embed(["red"])
+    bench.start()
+    found = bench.tier.embed(["red", "x " * 21, "blue"])
+    assert [embedding is None for embedding in found] == [False, True, False]
+    assert embedder.asked == [["red", "x " * 21], ["blue"]]
+    assert bench.tier.stats()["embed cached"] == 0
+
+
+def test_what_is_tightened(make: Callable[..., Bench]) -> None:
+    bench = make(parts())
+    tier = SemanticTier(bench.store, parts, SETTINGS, tightened=lambda t: 0.95)
+    tier.start()
+    assert tier.wait(WAIT)
+    (found,) = asyncio.run(tier.compare(a_query("red"), ["red blue"], WAIT))
+    tier.close()
+    assert found is not None
+    assert (found.reason, found.threshold) == ("below-threshold", 0.95)

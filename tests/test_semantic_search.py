@@ -179,7 +179,7 @@ def test_banned_entries_are_passed_over(bench: Bench) -> None:
     first = bench.hit("red green")
     second = bench.hit("red green", banned=frozenset([first.entry.key]))
     assert second.entry.question == "red green sky"
-    assert [c.reason for c in second.trace.candidates] == ["verified", "banned"]
+    assert [c.reason for c in second.trace.candidates] == ["verified", "marked-wrong"]
 
 
 def test_entries_for_the_exact_key_only(bench: Bench) -> None:
