@@ -24,7 +24,9 @@ from mitmproxy.proxy.mode_specs import ReverseMode, UpstreamMode
 
 from addons import consumers, live, notes, replay, request_log
 from addons.admin import OwnConnections, admin_request
+from addons.explain import Explain
 from addons.intake import Intake, classify, host_matches
+from addons.views import Views
 from reflex_core import config as configuration
 from reflex_core.admin import Admin
 from reflex_core.app import App, Pending, Prepared, Reply
@@ -55,7 +57,12 @@ class Reflex:
         self._own_connections = OwnConnections()
         self._notes = notes.Notes()
         self._replay = replay.Replay(lambda: self.app, self._started)
-        self.addons = [self._own_connections, self._replay]
+        self.addons = [
+            self._own_connections,
+            self._replay,
+            Views(lambda: self.app),
+            Explain(lambda: self.app),
+        ]
 
     # ------------------------------------------------------------------ options
 
@@ -73,7 +80,7 @@ class Reflex:
         request_log.install(REQUEST_LOG)
 
     def configure(self, updated: set[str]) -> None:
-        if "termlog_verbosity" in updated:
+        if "termlog_verbosity" in updated and not (self.config and self.config.log_json):
             request_log.install(REQUEST_LOG)
         if self.app is not None:
             self._switch_fast_hits()
@@ -87,6 +94,8 @@ class Reflex:
             logger.warning("reflex: settings other than at the start need a restart to take effect")
             return
         self.config = config
+        if config.log_json:
+            request_log.to_stdout(REQUEST_LOG)
 
     async def running(self) -> None:
         if self.app is not None or self.config is None:

@@ -7,6 +7,7 @@ than a whole exact hit. Request lines reach all other handlers (terminal, event 
 from __future__ import annotations
 
 import logging
+import sys
 
 from mitmproxy.log import LegacyLogEvents
 
@@ -18,6 +19,16 @@ class RequestLogHandler(logging.Handler):
         for handler in logging.getLogger().handlers:
             if record.levelno >= handler.level and not isinstance(handler, LegacyLogEvents):
                 handler.handle(record)
+
+
+def to_stdout(name: str) -> None:
+    """Nothing but the messages, one a line, whatever mitmproxy logs and where."""
+    logger = logging.getLogger(name)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.handlers = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
 
 
 def install(name: str) -> None:

@@ -13,6 +13,8 @@ from . import key
 from .pricing import Tokens
 from .types import Json
 
+SAVED = frozenset(["hit-l1-exact", "hit-l2-semantic", "hit-l3-verified", "coalesced"])
+"""What X-Reflex-Status says when the provider was not paid again."""
 KEPT = 1000
 """Requests."""
 MAX_BODY = 64 * 1024
@@ -62,6 +64,11 @@ class Record:
     @property
     def hit(self) -> bool:
         return self.status.startswith("hit-")
+
+    @property
+    def saved(self) -> bool:
+        """The provider was not paid again."""
+        return self.status in SAVED
 
     @property
     def question(self) -> str | None:

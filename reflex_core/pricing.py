@@ -133,6 +133,14 @@ class Prices:
             found = self._found[provider, model]
         return None if found is None else _calculate(found, count, when)
 
+    def known(self, provider: str, model: str, count: Tokens) -> float | None:
+        """The same, but at once: None also where the price was not looked up yet."""
+        own = self._own.get(f"{provider}::{model}") or self._own.get(model)
+        if own is not None:
+            return own.of(count)
+        found = self._found.get((provider, model))
+        return None if found is None else _calculate(found, count, None)
+
     def _find(self, provider: str, model: str) -> Any:
         """genai-prices' (provider, model)."""
         from genai_prices.data_snapshot import get_snapshot

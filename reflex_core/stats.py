@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from .histogram import Histogram
-from .journal import Journal, Record, printable
+from .journal import SAVED, Journal, Record, printable
 from .ledger import Accounts, Ledger
 from .pricing import Tokens, tokens
 from .semantic_types import Trace
@@ -31,9 +31,6 @@ logger = logging.getLogger(REQUEST_LOG)
 
 STAGES = ("lookup", "embed", "search", "verify")
 """What a request that is not in memory goes through before it is a hit or a miss."""
-
-_SAVED = frozenset(["hit-l1-exact", "hit-l2-semantic", "hit-l3-verified", "coalesced"])
-"""The provider was not paid again."""
 
 
 class Stats:
@@ -96,7 +93,7 @@ class Stats:
             self.first_tokens[record.provider].add(record.first_token)
         if usage is not None and code < 400:
             record.tokens = tokens(usage)
-            if status in _SAVED:
+            if record.saved:
                 self._account(record.provider, record.model, record.tokens, saved=True)
         if took is not None:
             self.seconds_saved += max(0.0, took - seconds)
@@ -161,7 +158,7 @@ class Stats:
             },
             "hit_rate": hits / total if total else None,
             "saved": {
-                "calls": sum(by_status[status] for status in _SAVED),
+                "calls": sum(by_status[status] for status in SAVED),
                 "answers": saved.answers,
                 "prompt_tokens": saved.prompt_tokens,
                 "completion_tokens": saved.completion_tokens,
