@@ -89,6 +89,10 @@ class Reflex:
         try:
             config = configuration.build(_set_options())
         except ConfigError as error:
+            if self.config is None and ctx.master.addons.get("errorcheck"):
+                # It ends the start after any logged error; raised, this one would come with a traceback.
+                logger.error("%s", error)
+                return
             raise exceptions.OptionsError(str(error)) from None
         if self.app is not None and config != self.config:
             logger.warning("reflex: settings other than at the start need a restart to take effect")
