@@ -19,8 +19,9 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from . import __version__, controls, health, inbound, key, offline, policy, route
+from . import __version__, controls, health, inbound, key, offline, policy, route, telemetry
 from .attempt import Call
 from .backends.http_upstream import HttpUpstream
 from .breaker import Breakers
@@ -30,7 +31,7 @@ from .errors import ApiError, BackendError, BadRequest
 from .fetch import Fetcher, Persistence, Plan
 from .fingerprint import fingerprint
 from .flight import Flight
-from .journal import MAX_BODY, Record
+from .journal import MAX_BODY, Record, answer_of
 from .lookup import Hit, Lookup, Miss, keys_of, meaning_of
 from .mock import MockUpstream
 from .partial import Partials
@@ -40,6 +41,9 @@ from .reply import Note, Pending, Reply
 from .stats import Stats
 from .storage import Storage
 from .types import ChatRequest, Completion, Json, Keys, Meaning, Target
+
+if TYPE_CHECKING:
+    from .otel import Telemetry
 
 logger = logging.getLogger("reflex")
 
@@ -72,6 +76,7 @@ class App:
         self.prices = Prices(config.prices, config.providers)
         self.stats = Stats(self.prices.cost, log_json=config.log_json, clock=clock)
         self.stats.settle_soon = self._settle
+        self._telemetry: Telemetry | None = None
         self.storage = Storage(config, clock)
         self.lookup = Lookup(self.storage)
         http = HttpUpstream(
@@ -97,6 +102,10 @@ class App:
         self._stopping = False
 
     async def start(self) -> None:
+        if self.config.otel_endpoint:
+            self._telemetry = await asyncio.to_thread(
+                telemetry.start, self.config.otel_endpoint, self.stats
+            )
         await asyncio.to_thread(self.storage.open)
 
     async def stop(self, hurry: asyncio.Event | None = None) -> None:
@@ -115,6 +124,8 @@ class App:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.upstream.close()
+        if self._telemetry is not None:
+            await asyncio.to_thread(self._telemetry.close)
         await asyncio.to_thread(self.storage.close)
 
     # ------------------------------------------------------------------ a chat request
@@ -138,6 +149,8 @@ class App:
         record.key, record.tenant = keys.exact, keys.tenant
         if self.config.dashboard_prompts and len(raw) <= MAX_BODY:
             record.body = request.body
+        if self._telemetry is not None:
+            record.traceparent = headers.get("traceparent", "")
         return Prepared(request, target, keys, wishes, headers, record)
 
     def fast_hit(self, prepared: Prepared) -> Reply | None:
@@ -229,6 +242,8 @@ class App:
         request, record = prepared.request, prepared.record
         self.storage.touch(hit.entry)
         record.entry = hit.entry.key
+        if self._telemetry is not None:
+            record.answer = answer_of(hit.completion)
         self.stats.done(record, hit.status, 200, hit.detail, hit.completion.usage, hit.entry.took)
         legacy = inbound.uses_functions(request)
         return Reply.of_hit(hit, request, legacy, self.clock(), record.id)
@@ -315,6 +330,8 @@ class App:
         def closed(status: Status, code: int) -> None:
             usage = flight.exchange.completion().usage if flight.exchange else None
             record = prepared.record
+            if self._telemetry is not None and flight.exchange is not None:
+                record.answer = answer_of(flight.exchange.completion())
             if flight.content_at is not None:
                 record.first_token = max(0.0, flight.content_at - record.started)
             self.stats.done(record, status, code, note.detail, usage)

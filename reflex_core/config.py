@@ -75,6 +75,7 @@ class Config:
     admin_token: str = field(repr=False)
     admin_hosts: frozenset[str]
     dashboard_prompts: bool
+    otel_endpoint: str
     log_json: bool
     keep_requests: bool
     offline: bool
@@ -214,7 +215,7 @@ def _check(found: dict[str, Any], providers: Mapping[str, Provider]) -> None:
         prefix, separator, _ = target.partition("::")
         if separator and prefix not in providers:
             raise ConfigError(f"{option}={target}: unknown provider {prefix!r}.")
-    for option in ("upstream", "upstream_proxy"):
+    for option in ("upstream", "upstream_proxy", "otel_endpoint"):
         value = found[option]
         if value and (
             urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc

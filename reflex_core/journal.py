@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import key
 from .pricing import Tokens
-from .types import Json
+from .types import Completion, Json
 
 SAVED = frozenset(["hit-l1-exact", "hit-l2-semantic", "hit-l3-verified", "coalesced"])
 """What X-Reflex-Status says when the provider was not paid again."""
@@ -21,6 +21,14 @@ MAX_BODY = 64 * 1024
 """Bytes of a request that is kept where prompts may be shown."""
 _TOP = 4096
 """Keys whose uses are counted; the less used half is forgotten when there are more."""
+
+
+class Answer(NamedTuple):
+    """What may be told of an answer."""
+
+    id: str
+    model: str
+    finishes: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -58,6 +66,10 @@ class Record:
     """Of a miss: see why.py."""
     trace: Any = None
     """What the semantic tier found: see semantic.py."""
+    answer: Answer | None = None
+    """Only with OpenTelemetry, as is `traceparent`."""
+    traceparent: str = ""
+    """The client's header of that name."""
     body: Json | None = field(default=None, repr=False)
     """The request; None unless prompts may be shown, and for a large one."""
 
@@ -134,6 +146,11 @@ def record_json(record: Record, at: float) -> Json:
         "tokens": record.tokens._asdict() if record.tokens else None,
         "key": record.key[:8].hex(),
     }
+
+
+def answer_of(completion: Completion) -> Answer:
+    finishes = tuple(choice.finish_reason or "none" for choice in completion.choices)
+    return Answer(completion.id, completion.model, finishes)
 
 
 def printable(text: str) -> str:

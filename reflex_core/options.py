@@ -318,6 +318,13 @@ OPTIONS: tuple[Option, ...] = (
         "Keep the questions of recent requests in memory and show them on the dashboard and in `why`.",
     ),
     Option(
+        "otel_endpoint",
+        "str",
+        "",
+        "OTLP/HTTP endpoint that gets a span for each request, such as http://localhost:4318. Needs"
+        " the extra `otel`. Empty: none.",
+    ),
+    Option(
         "log_json",
         "bool",
         False,

@@ -50,6 +50,8 @@ class Stats:
         self.ledger = Ledger(cost)
         self.settle_soon: Callable[[], None] = lambda: None
         """Called when `ledger.settle` should run, off the event loop."""
+        self.watch: Callable[[Record], None] | None = None
+        """Told of every finished request."""
         self.requests: Counter[tuple[str, str]] = Counter()
         """By X-Reflex-Status and provider."""
         self.codes: Counter[int] = Counter()
@@ -99,6 +101,8 @@ class Stats:
             self.seconds_saved += max(0.0, took - seconds)
         self.journal.add(record)
         self.timeline.add(self.at(record), record.hit)
+        if self.watch is not None:
+            self.watch(record)
         if logger.isEnabledFor(logging.INFO):
             logger.info(self._json_line(record) if self._log_json else _line(record))
 
