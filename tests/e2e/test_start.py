@@ -35,12 +35,6 @@ WRONG: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
         {"REFLEX_SAMPLING": "loose"},
         r"REFLEX_SAMPLING=loose: must be one of relaxed, strict\.",
     ),
-    "provider": (
-        {"reflex_provider": "nobody"},
-        {},
-        r"reflex_provider=nobody: must be one of .*anthropic.*",
-    ),
-    "file": ({"reflex_config": "/there/is/no.toml"}, {}, r"reflex_config=/there/is/no\.toml: .*"),
 }
 
 
@@ -124,6 +118,7 @@ def command(tool: str, confdir: Path, storage: Path, port: int, provider: Provid
     settings = {
         "confdir": confdir,
         "reflex_storage_path": storage,
+        "reflex_semantic": "false",
         "reflex_upstream": provider.url + "/v1",
     }
     return [
