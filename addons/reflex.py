@@ -223,6 +223,7 @@ class Reflex:
         if isinstance(prepared, Reply):
             flow.response = _response(prepared)
             return
+        prepared.record.flow = flow.id
         self._notes.begin(flow, prepared.record)
         outcome = await app.chat(prepared)
         if isinstance(outcome, Pending) and (transcript := self._notes.transcript(flow)):

@@ -112,11 +112,11 @@ class Journal:
 
     def find(self, id: str) -> Record | None:
         """By X-Reflex-Id, by the flow's id, or the latest by the first digits (8 or more) of its key."""
+        if len(id) < 8:
+            return None
         for record in reversed(self._records):
             if id in (record.id, record.flow):
                 return record
-        if len(id) < 8:
-            return None
         for record in reversed(self._records):
             if record.key.hex().startswith(id.lower()):
                 return record

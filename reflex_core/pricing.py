@@ -102,8 +102,8 @@ def table(rows: Any) -> dict[str, Price]:
 def _price(name: str, row: Any) -> Price:
     fields = cast(Json, row) if isinstance(row, dict) else {}
     good = {"input", "output"} <= fields.keys() <= {"input", "output", "cached"}
-    numbers = [v for v in fields.values() if isinstance(v, int | float) and 0 <= v < 1e9]
-    if not good or len(numbers) != len(fields) or True in fields.values():
+    numbers = [v for v in fields.values() if type(v) in (int, float) and 0 <= v < 1e9]
+    if not good or len(numbers) != len(fields):
         raise ConfigError(
             f"[prices] {name}: must be {{ input = 2.5, output = 10, cached = 1.25 }},"
             " US dollars for a million tokens; cached may be left out."
