@@ -16,10 +16,9 @@ from ..backends import sqlite_inspect
 from ..backends.sqlite import FILE_NAME
 from ..errors import BackendError
 from ..types import Json
-from . import connect, instances, settings
+from . import connect, instances, savings, settings
 from .errors import CliError
 from .local_http import Endpoint, Refused
-from .savings import STATS
 from .settings import Settings
 
 _PURGE = "/reflex/purge"
@@ -32,7 +31,7 @@ def stats(args: Namespace) -> int:
         found = _of_store(loaded.config.storage_path / FILE_NAME)
     else:
         try:
-            found = {"proxy": endpoint.url, **endpoint.get(STATS)}
+            found = {"proxy": endpoint.url, **savings.look(endpoint)}
         except Refused as error:
             raise CliError(f"{error}.") from None
     if args.json:

@@ -43,11 +43,10 @@ def ports(args: Namespace) -> Ports:
 
 
 def running(settings: Settings) -> Instance | None:
-    """The newest proxy on the storage folder that answers."""
-    for instance in instances.living(settings.config.storage_path):
-        if answers(instance):
-            return instance
-    return None
+    """A proxy on the storage folder that answers: one that stays, else one that `run` started."""
+    living = instances.living(settings.config.storage_path)
+    by_stay = sorted(living, key=lambda instance: instance.state.owner == "run")
+    return next(filter(answers, by_stay), None)
 
 
 def of_instance(

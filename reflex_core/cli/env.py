@@ -20,11 +20,13 @@ def main(args: Namespace) -> int:
         instance = connect.running(loaded)
         if instance is None:
             raise CliError("No proxy is running: start one with `reflex-proxy serve`.")
+        if instance.state.owner == "run":
+            _say("this proxy ends with the command that it was started for.")
         connection = connect.of_instance(instance, loaded)
     path = bundle.build(connection.ca, loaded.config.storage_path, os.environ)
     values = environment.variables(connection.url, path, os.environ)
     for hint in environment.warnings(os.environ, loaded.config.hosts, connection.reverse_url):
-        print(f"reflex: {hint}", file=sys.stderr)
+        _say(hint)
     if args.json:
         print(orjson.dumps(values, option=orjson.OPT_INDENT_2).decode())
     else:
@@ -34,3 +36,7 @@ def main(args: Namespace) -> int:
 
 def _shell() -> str:
     return "fish" if os.environ.get("SHELL", "").endswith("fish") else "bash"
+
+
+def _say(text: str) -> None:
+    print(f"reflex: {text}", file=sys.stderr)

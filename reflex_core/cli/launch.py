@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from .. import __version__
 from . import child, instances
 from .errors import CliError
 from .instances import Instance, Slot, State
@@ -24,6 +25,9 @@ from .settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 """Where `addons` and `reflex_core` lie side by side, installed or not."""
+_PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+_WEB_PORT = 8082
+"""mitmweb's own, 8081, is where our reverse listener is."""
 _READY = "reflex: ready"
 _START_TIMEOUT = 60.0
 _POLL = 0.05
@@ -76,12 +80,17 @@ def command(
         *("--mode", f"reverse:https://api.openai.com@{ports.reverse}"),
         *("-s", str(addon())),
         *settings.arguments,
+        *(("--web-port", str(_WEB_PORT)) if _needs_web_port(settings, ui) else ()),
     ]
+
+
+def _needs_web_port(settings: Settings, ui: str) -> bool:
+    return ui == "mitmweb" and settings.own("web_port") is None
 
 
 def outer_proxy(environ: Mapping[str, str], ours: Sequence[Instance]) -> str:
     """The proxy that the user has to go through anyway, or "". One of ours is none."""
-    url = environ.get("https_proxy") or environ.get("HTTPS_PROXY") or ""
+    url = next(filter(None, map(environ.get, _PROXY_VARIABLES)), "")
     parts = urlsplit(url if "://" in url else f"http://{url}" if url else "")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return ""
@@ -143,6 +152,8 @@ def state(
 def differences(instance: Instance, settings: Settings, environ: Mapping[str, str]) -> list[str]:
     """Options and keys that this user has, and the running proxy has not, by name."""
     known = instance.state
+    if known.version != __version__:
+        return [f"version ({known.version})"]
     mine = instances.settings_digests(settings.config, settings.mitmproxy, known.salt)
     asked = {name for name in mine if name in settings.given or name.startswith("mitmproxy ")}
     if "config" in settings.given:

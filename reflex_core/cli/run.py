@@ -13,6 +13,7 @@ from ..types import Json
 from . import bundle, child, connect, environment, savings, settings
 from .connect import Connection
 from .errors import CliError
+from .local_http import Refused
 from .settings import Settings
 
 
@@ -37,12 +38,12 @@ def _run(args: Namespace, command: list[str]) -> int:
         hints = environment.warnings(environ, loaded.config.hosts, connection.reverse_url)
         for note in (*connection.notes, *hints):
             _say(note)
-        before = savings.look(connection.endpoint)
+        before = None if args.quiet else _counters(connection)
         child.hold_signals()
         try:
             return child.run(command, environment.applied(connection.url, path, environ))
         finally:
-            if before is not None and not args.quiet:
+            if before is not None:
                 _report(args.json, connection, before)
 
 
@@ -54,9 +55,18 @@ def _connection(
     return connect.in_use(loaded, connect.ports(args), environ)
 
 
+def _counters(connection: Connection) -> Json | None:
+    try:
+        return savings.look(connection.endpoint)
+    except Refused as error:
+        _say(f"what is saved will not be shown: {error}")
+        return None
+
+
 def _report(as_json: bool, connection: Connection, before: Json) -> None:
-    after = savings.look(connection.endpoint)
-    if after is None:
+    try:
+        after = savings.look(connection.endpoint)
+    except Refused:
         _say("the proxy ended before the command did.")
         return
     saved = savings.between(before, after)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 from ..types import Json
-from .local_http import Endpoint, Refused
+from .local_http import Endpoint
 
 STATS = "/reflex/stats"
 
@@ -44,12 +44,9 @@ class Savings:
         return ", ".join(parts)
 
 
-def look(endpoint: Endpoint) -> Json | None:
-    """The proxy's counters now, or None where they cannot be had."""
-    try:
-        return endpoint.get(STATS)
-    except Refused:
-        return None
+def look(endpoint: Endpoint) -> Json:
+    """The proxy's counters now. Raises Refused."""
+    return endpoint.get(STATS)
 
 
 def between(before: Json, after: Json) -> Savings:

@@ -128,6 +128,7 @@ def cli(
             "confdir": str(mitmproxy_folder),
             "reflex_storage_path": str(tmp_path / "store"),
             "reflex_upstream": provider.url + "/v1",
+            "reflex_semantic": "false",  # starts faster
             "ssl_verify_upstream_trusted_ca": str(provider_ca_file),
         }
     )
@@ -149,6 +150,7 @@ def _serving(
             "confdir": str(mitmproxy_folder),
             "reflex_storage_path": str(tmp_path_factory.mktemp("serving") / "store"),
             "reflex_upstream": _tls_provider.url + "/v1",
+            "reflex_semantic": "false",  # starts faster
             "ssl_verify_upstream_trusted_ca": str(provider_ca_file),
         }
     )

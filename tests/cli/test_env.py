@@ -44,3 +44,10 @@ def test_nothing_runs(cli: Cli) -> None:
     assert done.stderr == (
         "reflex-proxy: No proxy is running: start one with `reflex-proxy serve`.\n"
     )
+
+
+def test_a_proxy_that_will_not_stay(cli: Cli) -> None:
+    inner = cli.arguments("env", "--json")
+    done = cli("run", "-q", "--", *inner)
+    assert json.loads(done.stdout)["HTTPS_PROXY"].startswith("http://127.0.0.1:")
+    assert done.stderr == "reflex: this proxy ends with the command that it was started for.\n"

@@ -73,15 +73,16 @@ def test_the_reader_leaves(tmp_path: Path) -> None:
 
 
 def test_documented() -> None:
+    """Commands, and what they have beside --help."""
     text = PAGE.read_text()
-    for command in COMMANDS:
-        assert f"`reflex-proxy {command}" in text or f"reflex-proxy {command}" in text
-    parser = main.build_parser()
-    flags = set()
-    for sub in parser._subparsers._group_actions[0].choices.values():  # type: ignore[union-attr]
-        flags |= {flag for action in sub._actions for flag in action.option_strings}
-    missing = {flag for flag in flags if flag.startswith("--") and flag not in text}
-    assert missing == {"--help"} or not missing
+    commands = main.build_parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+    assert set(commands) == COMMANDS
+    flags = {
+        f for sub in commands.values() for action in sub._actions for f in action.option_strings
+    }
+    words = {f"reflex-proxy {name}" for name in COMMANDS}
+    words |= {flag for flag in flags if flag.startswith("--")} - {"--help"}
+    assert {word for word in words if word not in text} == set()
 
 
 # ---------------------------------------------------------------------- completion
