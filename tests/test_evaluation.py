@@ -1,0 +1,49 @@
+"""Counting in the evaluation script."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+from evaluation.report import Case, as_json, as_text, plot
+from evaluation.stats import upper_bound, wilson
+
+
+def case(same, served, score, category="number", **more):
+    return Case(category, same, more.pop("ambiguous", False), served, score, "r", 0.01, {}, {})
+
+
+def test_wilson():
+    low, high = wilson(5, 100)
+    assert (round(low, 4), round(high, 4)) == (0.0215, 0.1118)
+    assert wilson(0, 0) == (0, 1)
+    assert wilson(0, 10)[0] == 0
+
+
+def test_upper_bound():
+    assert upper_bound(0, 300) == pytest.approx(1 - 0.05 ** (1 / 300), abs=1e-6)
+    assert upper_bound(3, 1000) == pytest.approx(0.007737, abs=2e-5)
+    assert upper_bound(5, 5) == 1
+
+
+def test_counts():
+    cases = [case(True, True, 0.9, "paraphrase"), case(True, False, 0.4, "paraphrase")]
+    cases += [
+        case(False, True, 0.95),
+        case(False, False, 0.0),
+        case(False, True, 1, ambiguous=True),
+    ]
+    data = as_json(cases)
+    assert (data["should_hit"]["n"], data["should_hit"]["served"]) == (2, 1)
+    assert (data["traps"]["n"], data["traps"]["served"]) == (2, 1)
+    assert data["ambiguous"] == {"n": 1, "served": 1}
+    served = {t: (s, w) for t, s, w, _ in data["curve"]}
+    assert served[0.0] == (1, 0.5)  # a vetoed pair is served at no threshold
+    assert served[0.9] == (0.5, 0.5)
+    assert served[0.97] == (0, 0)
+    assert "paraphrase" in as_text(cases)
+    assert plot(cases).startswith("<svg")
