@@ -27,7 +27,8 @@ from .backends.http_upstream import HttpUpstream
 from .breaker import Breakers
 from .config import Config
 from .controls import Controls, Status
-from .errors import ApiError, BackendError, BadRequest
+from .errands import Errands
+from .errors import ApiError, BadRequest
 from .fetch import Fetcher, Persistence, Plan
 from .fingerprint import fingerprint
 from .flight import Flight
@@ -38,6 +39,10 @@ from .partial import Partials
 from .passthrough import Passthrough, models_reply, passthrough
 from .pricing import Prices
 from .reply import Note, Pending, Reply
+from .review import Review
+from .semantic_parts import load
+from .semantic_types import Parts
+from .similar import SimilarFlights
 from .stats import Stats
 from .storage import Storage
 from .types import ChatRequest, Completion, Json, Keys, Meaning, Target
@@ -70,14 +75,16 @@ class App:
         ssl_context: ssl.SSLContext | None = None,
         upstream_proxy: str = "",
         clock: Callable[[], float] = time.time,
+        parts: Callable[[], Parts | None] | None = None,
     ) -> None:
+        """`parts` makes the semantic tier's, where they are not those of the settings."""
         self.config = config
         self.clock = clock
         self.prices = Prices(config.prices, config.providers)
         self.stats = Stats(self.prices.cost, log_json=config.log_json, clock=clock)
         self.stats.settle_soon = self._settle
         self._telemetry: Telemetry | None = None
-        self.storage = Storage(config, clock)
+        self.storage = Storage(config, clock, parts or (lambda: load(config)))
         self.lookup = Lookup(self.storage)
         http = HttpUpstream(
             connect_timeout=config.connect_timeout,
@@ -93,6 +100,9 @@ class App:
             self._stored,
             self._stale,
         )
+        errands = Errands(self.fetcher, config, self.stats.paid, _new_id, clock)
+        self.review = Review(config, self.storage, errands, clock)
+        self.similar = SimilarFlights(self.storage, self.lookup, config.join_similar)
         self._flights: dict[bytes, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._readers = 0
@@ -111,6 +121,7 @@ class App:
     async def stop(self, hurry: asyncio.Event | None = None) -> None:
         """Open answers may finish, and be read, for `shutdown_grace` or until `hurry` is set."""
         self._stopping = True
+        await self.review.stop()
         if not self._quiet.is_set():
             waits = [asyncio.ensure_future(self._quiet.wait())]
             if hurry is not None:
@@ -162,39 +173,49 @@ class App:
 
     async def chat(self, prepared: Prepared) -> Reply | Pending:
         """A whole reply for a hit or an error, a pending one for a miss."""
-        outcome: Hit | str
         if not self.config.cache:
-            outcome = "cache-off"
+            detail = "cache-off"
         elif not prepared.wishes.may_read:
-            outcome = "no-cache"
+            detail = "no-cache"
         else:
-            if (at_once := self._at_once(prepared)) is not None:
-                return at_once
-            found = await self._find(prepared)
-            outcome = found if isinstance(found, Hit) else found.detail
-            if isinstance(found, Miss) and (at_once := self._at_once(prepared)) is not None:
-                return at_once  # an equal request was quicker
-        if isinstance(outcome, Hit):
-            return self._hit(outcome, prepared)
+            found = self._at_once(prepared) or await self._look(prepared)
+            if isinstance(found, Hit):
+                return self._hit(found, prepared)
+            if not isinstance(found, Miss):
+                return found
+            detail = found.detail
         prepared.record.fingerprint = fingerprint(prepared.request.body)
         if prepared.wishes.only_if_cached:
-            return self._not_cached(prepared, outcome)
+            return self._not_cached(prepared, detail)
         if self.config.offline:
-            return await self._offline_miss(prepared, outcome)
+            return await self._offline_miss(prepared, detail)
         if self._stopping:
             error = ApiError(503, "The proxy is stopping.", code="stopping", retry_after=1)
             return Reply.of_error(error)
-        return self._miss(prepared, outcome)
+        return self._miss(prepared, detail)
 
-    async def _find(self, prepared: Prepared) -> Hit | Miss:
-        started = time.perf_counter()
-        keys, record = prepared.keys, prepared.record
+    async def _look(self, prepared: Prepared) -> Hit | Miss | Reply | Pending:
+        """All tiers, and what is on its way by then."""
+        wishes, keys, record = prepared.wishes, prepared.keys, prepared.record
         meaning = self._meaning(prepared.request, prepared.target, keys)
         if meaning.text is not None:
             record.asked = self.storage.bans.asked(keys.tenant, meaning.text)
-        found = await self.lookup.find(keys, meaning, prepared.wishes, self._reading_time())
+        started = time.perf_counter()
+        found = await self.lookup.find(keys, meaning, wishes, self._reading_time())
         record.trace = found.trace
         self.stats.looked_up(time.perf_counter() - started, found.trace)
+        if isinstance(found, Miss):
+            if (at_once := self._at_once(prepared)) is not None:
+                return at_once  # an equal request was quicker
+            now = self._reading_time()
+            if (hit := await self.similar.join(keys, meaning, wishes, now)) is not None:
+                found, record.trace = hit, hit.trace
+            elif (at_once := self._at_once(prepared)) is not None:
+                return at_once
+        if meaning.text is not None:
+            self.review.look(
+                found, keys.tenant, meaning.text, wishes, lambda: self._calls(prepared, False)[0]
+            )
         return found
 
     def _at_once(self, prepared: Prepared) -> Reply | Pending | None:
@@ -272,12 +293,12 @@ class App:
     # ------------------------------------------------------------------ a miss
 
     def _miss(self, prepared: Prepared, detail: str) -> Pending:
-        wishes, keys = prepared.wishes, prepared.keys
+        request, wishes, keys = prepared.request, prepared.wishes, prepared.keys
         shared = self.config.cache and wishes.may_join
         may_store = self.config.cache and wishes.may_store
         finish = self.config.on_disconnect == "finish" and may_store
         flight = Flight(None if finish else self.config.disconnect_grace if shared else 0)
-        flight.legacy_functions = inbound.uses_functions(prepared.request)
+        flight.legacy_functions = inbound.uses_functions(request)
         plan = Plan(self._calls(prepared, shared))
         status: Status = "miss" if self.config.cache and wishes.may_read else "bypass"
         if shared and self.config.resumptions:
@@ -287,6 +308,7 @@ class App:
         pending = self._pending(flight, prepared, note)
         if shared:
             self._flights[keys.exact] = flight
+            self.similar.add(keys, lambda: self._meaning(request, prepared.target, keys), flight)
         task = asyncio.create_task(self._run(flight, plan, may_store), name="reflex upstream")
         flight.task = task
         self._tasks.add(task)
@@ -376,27 +398,20 @@ class App:
             exact = plan.calls[0].keys.exact
             if self._flights.get(exact) is flight:
                 del self._flights[exact]
+            self.similar.remove(exact, flight)
 
     async def _stored(self, call: Call) -> Completion | None:
         """What is stored under a fallback's own key."""
         if not self.config.cache or not call.may_share:
             return None
-        return await self._exact(call, self.clock())
+        return await self.lookup.completion(call.keys, self.clock())
 
     async def _stale(self, call: Call) -> Completion | None:
         """An answer past its TTL, but not by more than `stale_if_error`."""
         grace = self.config.stale_if_error
         if not (grace and self.config.cache and call.may_share):
             return None
-        return await self._exact(call, self.clock() - grace)
-
-    async def _exact(self, call: Call, now: float) -> Completion | None:
-        try:
-            found = await self.lookup.exact(call.keys, now)
-        except BackendError as error:
-            logger.debug("reflex: store: %s", error)  # the store itself has warned once
-            return None
-        return found.completion if found else None
+        return await self.lookup.completion(call.keys, self.clock() - grace)
 
     # ------------------------------------------------------------------ everything else
 
@@ -446,6 +461,8 @@ class App:
             "in_flight": len(self._flights),
             "readers": self._readers,
             "storage": self.storage.stats(),
+            **self.review.stats(),
+            "join_similar": self.similar.stats(),
         }
 
     def _settle(self) -> None:

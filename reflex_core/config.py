@@ -50,6 +50,10 @@ class Config:
     embedder_max_tokens: int
     reranker_path: str
     reranker_threshold: float
+    judge: str
+    judge_band: float
+    judge_per_minute: int
+    recheck: float
     l2_capacity: int
     l2_candidates: int
     sampling: str
@@ -62,6 +66,7 @@ class Config:
     stream_upstream: bool
     on_disconnect: str
     disconnect_grace: float
+    join_similar: float
     retries: int
     resumptions: int
     partial_ttl: float
@@ -205,12 +210,14 @@ def _check(found: dict[str, Any], providers: Mapping[str, Provider]) -> None:
     if 0 < len(found["admin_token"]) < MIN_TOKEN:
         raise ConfigError(f"reflex_admin_token: must have at least {MIN_TOKEN} characters.")
     _check_replay(found)
+    _check_judge(found["judge"])
     name = found["provider"]
     if name and name not in providers:
         known = ", ".join(sorted(providers))
         raise ConfigError(f"reflex_provider={name}: must be one of {known}.")
     named = [("reflex_models", target) for target in found["models"].values()]
     named += [("reflex_fallbacks", target) for _, target in found["fallbacks"]]
+    named.append(("reflex_judge", found["judge"]))
     for option, target in named:
         prefix, separator, _ = target.partition("::")
         if separator and prefix not in providers:
@@ -221,6 +228,11 @@ def _check(found: dict[str, Any], providers: Mapping[str, Provider]) -> None:
             urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc
         ):
             raise ConfigError(f"reflex_{option}={value}: must be an http:// or https:// URL.")
+
+
+def _check_judge(judge: str) -> None:
+    if judge and not all(judge.partition("::")):
+        raise ConfigError(f"reflex_judge={judge}: must be PROVIDER::MODEL.")
 
 
 def _check_replay(found: dict[str, Any]) -> None:

@@ -213,11 +213,15 @@ class Reader:
             if not await self._wait(keepalive):
                 return
 
+    async def finished(self) -> None:
+        """Until nothing more can come."""
+        while not self.flight.done:
+            await self._wait(0)
+
     async def whole(self) -> tuple[int, bytes, ApiError | None]:
         """(status, body, error) for a reader that wants JSON."""
         flight = self.flight
-        while not flight.done:
-            await self._wait(0)
+        await self.finished()
         completion = flight.completion()
         if completion is not None:
             return 200, completion_json(completion, flight.legacy_functions), None

@@ -84,12 +84,21 @@ class Lookup:
         tier = self._storage.semantic
         if meaning.text is None or tier is None:
             return Miss(meaning.exact_only or "no-entry")
-        banned = self._storage.bans.of(self._storage.bans.asked(keys.tenant, meaning.text))
-        query = Query(meaning.scope, keys.tenant, meaning.text, now, wishes, banned)
-        found = await tier.lookup(query)
+        found = await tier.lookup(self.query(keys.tenant, meaning.scope, meaning.text, wishes, now))
         if isinstance(found, Refusal):
             return Miss(found.detail, found.trace)
         return Hit(found.status, found.entry, found.completion, found.detail, found.trace)
+
+    def query(self, tenant: bytes, scope: bytes, text: str, wishes: Controls, now: float) -> Query:
+        """With all that is known of the question."""
+        bans, judged = self._storage.bans, self._storage.judged
+        asked = bans.asked(tenant, text)
+        verdicts = judged.of(asked)
+
+        def known(stored: str) -> bool | None:
+            return verdicts.get(bans.asked(tenant, stored)) if verdicts else None
+
+        return Query(scope, tenant, text, now, wishes, bans.of(asked), known)
 
     async def exact(self, keys: Keys, now: float, wishes: Controls = controls.NONE) -> Hit | None:
         """Memory, then the store. Raises BackendError."""
@@ -104,3 +113,12 @@ class Lookup:
         completion = codec_store.load(entry.completion)
         self._storage.memory.put(entry, completion)
         return Hit("hit-l1-exact", entry, completion)
+
+    async def completion(self, keys: Keys, now: float) -> Completion | None:
+        """What `exact` finds; None also when the store fails."""
+        try:
+            found = await self.exact(keys, now)
+        except BackendError as error:
+            logger.debug("reflex: store: %s", error)  # the store itself has warned once
+            return None
+        return found.completion if found else None

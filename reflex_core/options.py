@@ -189,6 +189,33 @@ OPTIONS: tuple[Option, ...] = (
         low=0,
         high=1,
     ),
+    Option(
+        "judge",
+        "str",
+        "",
+        "Model that is asked, in the background, about similar questions that the verifier nearly"
+        " accepted: `provider::model`, with that provider's own key. Its verdict counts the next time."
+        " It sees both questions, and for rechecks both answers. Empty: none.",
+    ),
+    Option(
+        "judge_band",
+        "float",
+        0.3,
+        "How far below the verifier's threshold a score may be for the judge to be asked.",
+        low=0,
+        high=1,
+    ),
+    Option("judge_per_minute", "int", 30, "Most questions to the judge in a minute.", low=1),
+    Option(
+        "recheck",
+        "float",
+        0.01,
+        "Share of answers to similar questions that is also asked upstream, in the background and with"
+        " the client's key, to measure how many were wrong. Above reflex_max_wrong thresholds are"
+        " tightened. 0: none.",
+        low=0,
+        high=1,
+    ),
     Option("l2_capacity", "int", 1_000_000, "Entries in the semantic index.", low=1),
     Option("l2_candidates", "int", 64, "Neighbours that are looked at closely.", low=1, high=1000),
     Option(
@@ -242,6 +269,13 @@ OPTIONS: tuple[Option, ...] = (
         "duration",
         "2s",
         "How long a call goes on after its last client left, for one that reconnects at once.",
+    ),
+    Option(
+        "join_similar",
+        "duration",
+        "0s",
+        "How long a question may wait for the answer to a similar one that is on its way, where the"
+        " verifier accepts the pair, before it goes upstream itself. 0: not at all.",
     ),
     Option(
         "retries",

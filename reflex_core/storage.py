@@ -15,14 +15,19 @@ from .backends.sqlite_files import SECRET_BYTES, tenant_secret
 from .config import Config
 from .errors import BackendError
 from .memory import MemoryTier, matching
+from .pairs import Pairs
 from .ports import Entry, StoredRequest
 from .semantic import SemanticTier
+from .semantic_types import Parts
 from .types import Completion, Keys, Meaning, Target
 from .writer import Limits, Writer
 from .wrong import Bans, forget
+from .wrong_rate import WrongRate
 
 logger = logging.getLogger("reflex")
 
+JUDGED = "judged.txt"
+MAX_JUDGED = 20_000
 _PURGE_TIMEOUT = 30.0
 _CLOSE_TIMEOUT = 10.0
 """Seconds."""
@@ -31,14 +36,21 @@ _CLOSE_TIMEOUT = 10.0
 class Storage:
     """Opened and closed in a worker thread; `put` and `touch` only enqueue."""
 
-    def __init__(self, config: Config, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, config: Config, clock: Callable[[], float], load: Callable[[], Parts | None]
+    ) -> None:
+        """`load` makes the parts of the semantic tier."""
         self._config = config
         self._clock = clock
+        self._load = load
         self.memory = MemoryTier(config.l1_capacity, config.l1_size)
         self.secret = secrets.token_bytes(SECRET_BYTES)
         self.store: SqliteStore | None = None
         self.writer: Writer | None = None
         self.bans = Bans(None, self.secret)
+        self.judged = Pairs(None, MAX_JUDGED)
+        """What the judge and rechecks said of pairs of questions, as `Bans.asked`."""
+        self.wrong_rate = WrongRate(None, config.max_wrong)
         self.semantic: SemanticTier | None = None
 
     def open(self) -> None:
@@ -64,7 +76,10 @@ class Storage:
         self._warm(self.store)
         if config.semantic:
             self.semantic = SemanticTier(
-                self.store, lambda: semantic_parts.load(config), semantic_parts.settings(config)
+                self.store,
+                self._load,
+                semantic_parts.settings(config),
+                self.wrong_rate.tightened,
             )
             self.semantic.start()
 
@@ -74,6 +89,11 @@ class Storage:
         except BackendError as error:
             logger.warning("reflex: answers marked as wrong are not known: %s", error)
             self.bans = Bans(None, self.secret)
+        try:
+            self.judged = Pairs(self._config.storage_path / JUDGED, MAX_JUDGED)
+            self.wrong_rate = WrongRate(self._config.storage_path, self._config.max_wrong)
+        except BackendError as error:
+            logger.warning("reflex: verdicts on similar questions are not known: %s", error)
 
     def _warm(self, store: SqliteStore) -> None:
         """The answers used last go to memory; a damaged one is left out."""
@@ -173,7 +193,17 @@ class Storage:
                 self.semantic.forget()
             if what in ("all", "tenant"):
                 self._forget_reported(value.lower() if what == "tenant" else None)
+            if what == "all":
+                self._forget_verdicts()
         return count
+
+    def _forget_verdicts(self) -> None:
+        """Also the rate of wrong hits, so that thresholds are again those of the calibration."""
+        try:
+            self.judged.clear()
+            self.wrong_rate.reset()
+        except BackendError as error:
+            raise ValueError(f"verdicts were not forgotten: {error}") from None
 
     def _forget_reported(self, tenant: str | None) -> None:
         try:
