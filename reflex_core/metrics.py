@@ -184,13 +184,35 @@ def _sizes(numbers: dict[str, Any]) -> Iterator[Metric]:
     )
     entries = GaugeMetricFamily("reflex_store_entries", "Stored answers, by part.", labels=["part"])
     size = GaugeMetricFamily("reflex_store_bytes", "Their size, by part.", labels=["part"])
-    for part in ("memory", "store", "index"):
-        if "entries" in storage.get(part, {}):
-            entries.add_metric([part], storage[part]["entries"])
-        if "bytes" in storage.get(part, {}):
-            size.add_metric([part], storage[part]["bytes"])
+    semantic = storage.get("semantic", {})
+    index = {"entries": semantic.get("index entries"), "bytes": semantic.get("index bytes")}
+    parts = {"memory": storage["memory"], "store": storage.get("store", {}), "index": index}
+    for name, values in parts.items():
+        for family, value in ((entries, values.get("entries")), (size, values.get("bytes"))):
+            if value is not None:
+                family.add_metric([name], value)
     yield entries
     yield size
+    yield from _semantic(semantic)
+
+
+def _semantic(numbers: dict[str, Any]) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "reflex_embed_queue_entries",
+        "Lookups of similar questions that wait for the embedder.",
+        value=numbers.get("embed waiting", 0),
+    )
+    outcomes = {
+        name.removeprefix("lookups "): count
+        for name, count in numbers.items()
+        if name.startswith("lookups ")
+    }
+    yield _counter(
+        "reflex_semantic_lookups",
+        "Lookups of similar questions, by outcome: verified, or why not.",
+        ["reason"],
+        (((reason,), count) for reason, count in outcomes.items()),
+    )
 
 
 def _counter(
