@@ -102,7 +102,7 @@ async def _ask(app: App, row: Json, n: int) -> Case:
 async def evaluate(rows: list[Json], options: Json) -> list[Case]:
     """One case a row, in order."""
     with tempfile.TemporaryDirectory(prefix="reflex-eval-") as folder:
-        app = App(configuration.build({"storage_path": folder, "ttl": 0, **options}, {}))
+        app = App(configuration.build({"storage_path": folder, "ttl": 0, "recheck": 0, **options}, {}))
         await app.start()
         try:
             for n, row in enumerate(rows):
