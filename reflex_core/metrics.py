@@ -34,6 +34,9 @@ _TIERS = {
 }
 
 
+_RECHECKED = ("same", "wrong", "inconclusive", "failed", "limited")
+
+
 class Metrics:
     """One App's, with a registry of its own."""
 
@@ -62,6 +65,7 @@ class _AppCollector(Collector):
         yield from self._durations()
         yield from self._money()
         yield from self._upstream(numbers["upstream"])
+        yield from _checks(numbers)
         yield from _sizes(numbers)
 
     def _requests(self) -> Iterator[Metric]:
@@ -212,6 +216,47 @@ def _semantic(numbers: dict[str, Any]) -> Iterator[Metric]:
         "Lookups of similar questions, by outcome: verified, or why not.",
         ["reason"],
         (((reason,), count) for reason, count in outcomes.items()),
+    )
+
+
+def _checks(numbers: dict[str, Any]) -> Iterator[Metric]:
+    """Second looks at the semantic tier: see review.py."""
+    judge, recheck = numbers["judge"], numbers["recheck"]
+    yield _counter(
+        "reflex_judge_verdicts",
+        "What the judge was asked about, and its verdicts: yes, no, unclear, failed, limited.",
+        ["about", "verdict"],
+        ((tuple(name.split(" ")), count) for name, count in judge.items() if " " in name),
+    )
+    yield GaugeMetricFamily(
+        "reflex_judged_pairs", "Pairs of questions with a verdict.", value=judge["known"]
+    )
+    yield _counter(
+        "reflex_rechecks",
+        "Semantic hits that were also asked upstream, by outcome; failed and limited were not compared.",
+        ["outcome"],
+        (((name,), recheck[name]) for name in _RECHECKED),
+    )
+    rate = GaugeMetricFamily(
+        "reflex_wrong_hit_ratio",
+        "Share of wrong semantic hits that rechecks found, with its 95% interval.",
+        labels=["bound"],
+    )
+    rate.add_metric(["low"], recheck["rate_low"])
+    rate.add_metric(["high"], recheck["rate_high"])
+    if recheck["rate"] is not None:
+        rate.add_metric(["estimate"], recheck["rate"])
+    yield rate
+    yield GaugeMetricFamily(
+        "reflex_tightened_steps",
+        "How often thresholds were tightened because of it.",
+        value=recheck["steps"],
+    )
+    yield _counter(
+        "reflex_similar_flights",
+        "Questions that waited for the answer to a similar one in flight, by outcome.",
+        ["outcome"],
+        (((name,), count) for name, count in numbers["join_similar"].items()),
     )
 
 

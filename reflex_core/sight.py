@@ -161,6 +161,7 @@ class Sight:
         if not record.asked:
             raise ValueError("nothing is known of this request's question")
         app.storage.bans.add(record.asked, record.entry)
+        self._overrule_judge(record, entry)
         also = self._ban_equals(record, entry, loop)
         reported = self._report(record, asked, entry)
         logger.info("reflex: an answer was marked as wrong (key %s)", record.entry[:8].hex())
@@ -170,6 +171,14 @@ class Sight:
             "also": [key.hex() for key in also],
             "reported": reported,
         }
+
+    def _overrule_judge(self, record: Record, entry: Entry | None) -> None:
+        """A pair that the judge had accepted is not served in other scopes either."""
+        storage = self._app.storage
+        if entry is not None and entry.question is not None:
+            stored = storage.bans.asked(record.tenant, entry.question)
+            if storage.judged.of(record.asked).get(stored):
+                storage.judged.put(record.asked, stored, False)
 
     def _ban_equals(
         self, record: Record, entry: Entry | None, loop: asyncio.AbstractEventLoop
@@ -203,7 +212,7 @@ class Sight:
             raise ValueError("this is not the text of that request's question")
         trace = record.trace
         candidates = trace.candidates if trace is not None else ()
-        served = next((c for c in candidates if c.reason == "verified"), None)
+        served = next((c for c in candidates if c.accepted), None)
         more: Json = {"model": record.model, "tenant": record.tenant.hex(), "at": self._app.clock()}
         if served is not None:
             more |= {"cosine": served.cosine, "score": served.score}

@@ -98,6 +98,7 @@ class SimilarFlights:
         found = self._lookup.in_memory(asked.keys, query.wishes, query.now)
         if found is None or found.entry.exact_only or found.entry.scope != query.scope:
             return None
+        candidate = replace(candidate, id=found.entry.id)
         by_cosine = candidate.score is None and candidate.reason == "verified"
         return replace(
             found,

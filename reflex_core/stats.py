@@ -215,7 +215,7 @@ class Stats:
             **{f"not stored {reason}": n for reason, n in sorted(numbers["not_stored"].items())},
             **{
                 f"{group} {name}": value
-                for group, rows in numbers["storage"].items()
+                for group, rows in [*_checks(numbers), *numbers["storage"].items()]
                 for name, value in rows.items()
             },
         }
@@ -242,6 +242,19 @@ class Stats:
             line["prompt_tokens"] = record.tokens.prompt
             line["completion_tokens"] = record.tokens.completion
         return orjson.dumps(line).decode()
+
+
+def _checks(numbers: Json) -> list[tuple[str, Json]]:
+    """What is known of similar questions beyond the tiers."""
+    recheck = numbers["recheck"]
+    low, high = recheck["rate_low"], recheck["rate_high"]
+    rate = "-" if recheck["rate"] is None else f"{recheck['rate']:.2%} ({low:.2%} to {high:.2%})"
+    shown = {name: n for name, n in recheck.items() if not name.startswith("rate")}
+    return [
+        ("judge", numbers["judge"]),
+        ("recheck", {**shown, "wrong rate": rate}),
+        ("join similar", numbers["join_similar"]),
+    ]
 
 
 def _line(record: Record) -> str:

@@ -29,6 +29,8 @@ SENTENCES = {
     "hit-l1-exact": "The same request had been answered before.",
     "hit-l2-semantic": "A stored question was close enough; no verifier is in use.",
     "hit-l3-verified": "A stored question means the same, by the verifier's judgement.",
+    "judged": "A stored question means the same, by the judge's verdict on this pair.",
+    "joined-similar": "A question that means the same was on its way: both share its answer.",
     "coalesced": "The same request was on its way: both share one upstream answer.",
     "continued": "The rest of an answer that had broken off was asked for.",
     "stale": "Everything failed, so an answer past its TTL was served.",
@@ -60,6 +62,8 @@ SENTENCES = {
     "too-far": "Nothing equal is stored, and no stored question is near enough.",
     "below-threshold": "The nearest stored question may mean something else, by the verifier's"
     " judgement.",
+    "judged-different": "The nearest stored question means something else, by the judge's verdict or"
+    " a recheck.",
     "marked-wrong": "The nearest stored answer was marked as wrong for this question.",
     "too-old": "The nearest stored answer is older than the client's max-age.",
     "expired": "The nearest stored answer has expired.",
@@ -140,10 +144,11 @@ def _difference_line(row: Json) -> str:
 
 
 def reason(record: Record) -> str:
-    """Machine-readable; empty for a hit."""
-    if record.trace is not None and not record.hit:
-        return str(record.trace.reason)
-    return "" if record.hit else (record.detail or "").partition(" ")[0]
+    """Machine-readable; empty for a hit that its status explains."""
+    first = (record.detail or "").partition(" ")[0]
+    if record.hit:
+        return first if first in ("judged", "joined-similar") else ""
+    return str(record.trace.reason) if record.trace is not None else first
 
 
 def _tiers(record: Record, reason: str) -> list[Json]:
@@ -167,7 +172,9 @@ def _semantic_tiers(record: Record, reason: str) -> list[tuple[str, str]]:
     judged = [c for c in record.trace.candidates if c.score is not None]
     rows = [("similar questions", f"{len(record.trace.candidates)} near")]
     if judged or record.status == "hit-l3-verified":
-        accepted = "one accepted" if record.hit else f"none accepted: {reason}"
+        accepted = f"none accepted: {reason}"
+        if record.hit:
+            accepted = "one accepted" + (f": {reason}" if reason else "")
         rows.append(("verifier", f"{len(judged)} judged, {accepted}"))
     elif not record.hit:
         rows[0] = ("similar questions", f"{len(record.trace.candidates)} near: {reason}")
