@@ -252,8 +252,7 @@ class LiveStream(http_layers.HttpStream):
             )
             return
         assert self.flow.response
-        self.flow.response.data.content = None if self._body is None else bytes(self._body)
-        self._body = None
+        self._set_content()
         yield from self.send_response(already_streamed=True)
 
     def handle_protocol_error(
@@ -272,10 +271,17 @@ class LiveStream(http_layers.HttpStream):
         else:
             yield from super().handle_protocol_error(event)
 
+    def _set_content(self) -> None:
+        """What the client got, for those who save or show flows."""
+        if self.flow.response is not None:
+            self.flow.response.data.content = None if self._body is None else bytes(self._body)
+        self._body = None
+
     def _client_left(self, event: http_events.RequestProtocolError) -> layer.CommandGenerator[None]:
         answer = _answers.get(self.flow) if _answers else None
         if answer and answer.task:
             answer.task.cancel()
+        self._set_content()
         self.flow.error = mflow.Error(event.message)
         yield http_hooks.HttpErrorHook(self.flow)
         self.client_state = self.server_state = self.state_errored

@@ -200,10 +200,10 @@ class Reader:
 
     def _compatible_provider(self, recorded: Recorded) -> str | None:
         """The provider whose own address the request was sent to, in OpenAI's dialect."""
-        parts = urlsplit(recorded.url)
-        if not parts.path.endswith("/chat/completions"):
+        place = _place(recorded.url)
+        if place is None or not place[1].endswith("/chat/completions"):
             return None
-        return self._hosts.get((parts.hostname or "", parts.path.removesuffix("/chat/completions")))
+        return self._hosts.get((place[0], place[1].removesuffix("/chat/completions")))
 
 
 def answer(recorded: Recorded, request: ChatRequest, target: Target) -> Completion | Skipped:
@@ -267,7 +267,7 @@ def _name(target: Target) -> tuple[str, str]:
 
 
 def _compatible_hosts(config: Config) -> dict[tuple[str, str], str]:
-    """(host, path before `/chat/completions`) -> provider."""
+    """(host and port, path before `/chat/completions`) -> provider."""
     hosts: dict[tuple[str, str], str] = {}
     urls = [
         (row.base_url, name) for name, row in config.providers.items() if _compatible(config, name)
@@ -276,10 +276,20 @@ def _compatible_hosts(config: Config) -> dict[tuple[str, str], str]:
         name = config.provider or "openai"
         urls += [(config.upstream, name)] if _compatible(config, name) else []
     for url, name in urls:
-        parts = urlsplit(url)
-        if parts.hostname:
-            hosts.setdefault((parts.hostname, parts.path.rstrip("/")), name)
+        place = _place(url)
+        if place is not None:
+            hosts.setdefault(place, name)
     return hosts
+
+
+def _place(url: str) -> tuple[str, str] | None:
+    """(host and port, path); None for what is no URL."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return None
+    return (f"{parts.hostname}:{port}", parts.path.rstrip("/")) if parts.hostname else None
 
 
 def _compatible(config: Config, name: str) -> bool:
