@@ -6,6 +6,8 @@ are never sent. Needs the extra `otel`; the SDK's own threads do the sending.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +41,8 @@ _TOKENS = tuple(4**n for n in range(14))
 
 _TIMEOUT = 5.0
 """Seconds for one export."""
+_CLOSING = 3.0
+"""Seconds for the last ones."""
 
 Attributes = dict[str, str | int | float | bool | list[str]]
 
@@ -94,9 +98,14 @@ class Telemetry:
             self._tokens.record(record.tokens.completion, {**labels, "gen_ai.token.type": "output"})
 
     def close(self) -> None:
-        """Sends what is left. Blocks for seconds when the endpoint does not answer."""
-        self._spans.shutdown()
-        self._meters.shutdown(_TIMEOUT * 1000)
+        """Sends what is left. An endpoint that does not answer does not hold up the end for long."""
+        ways = (self._spans.shutdown, self._meters.shutdown)
+        threads = [threading.Thread(target=way, daemon=True) for way in ways]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + _CLOSING
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _parent(self, record: Record) -> Any:
         """The client's own span, where it said so (W3C Trace Context)."""
