@@ -29,7 +29,7 @@ def target(
     headers: Mapping[str, str],
     environ: Mapping[str, str] | None = None,
 ) -> Target:
-    """Where a request for `model` goes. `api_key` may be None: see `require_key`.
+    """Where a request for `model` goes; "" where none is named. `api_key` may be None: see `require_key`.
 
     The client's key is used for OpenAI, and for Azure when the client speaks Azure's dialect; every
     other provider gets the key from its own variable.
@@ -38,7 +38,7 @@ def target(
     provider, name = catalog.resolve(
         model,
         default_provider=config.provider or None,
-        aliases=config.models,
+        aliases=config.models if model else {},
         providers=config.providers,
     )
     options = {

@@ -71,6 +71,7 @@ def test_upstream_moves_the_default_provider_only() -> None:
 
 def test_maps_and_defaults() -> None:
     assert target("gpt-4o", models="gpt-4o=anthropic::claude-x").provider.name == "anthropic"
+    assert target("", models="*=groq::x").provider.name == "openai", "no model, nothing to map"
     assert target("anything", provider="gemini").provider.name == "gemini"
     with pytest.raises(BadRequest) as caught:
         target("nobody::x")
