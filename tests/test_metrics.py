@@ -105,7 +105,11 @@ def test_grafana_asks_for_what_there_is(tmp_path: Path) -> None:
     assert asked <= there, asked - there
     shown = {re.sub(r"_(bucket|total|count|sum)$", "", name) for name in asked}
     missing = {f.name for f in parse(text) if f.name.startswith("reflex_")} - shown
-    assert missing <= {"reflex_answers_without_price", "reflex_queue_bytes"}, missing
+    assert missing <= {
+        "reflex_answers_without_price",
+        "reflex_judged_pairs",
+        "reflex_queue_bytes",
+    }, missing
 
 
 def test_grafana_is_well_formed() -> None:
