@@ -212,7 +212,7 @@ class Index(Protocol):
     def remove(self, ids: Sequence[int]) -> None: ...
 
     def search(self, scope: bytes, vector: Floats, k: int) -> list[Neighbour]:
-        """Nearest first."""
+        """The `k` nearest, and more where bits tell too little; nearest first."""
         ...
 
     def ids(self) -> npt.NDArray[np.int64]:
@@ -241,6 +241,9 @@ class Verdict:
 
 class Verifier(Protocol):
     """Decides whether the answer to `stored` may be served for `asked`. Thread-safe, off the loop."""
+
+    threshold: float
+    """Score it demands of texts of usual length."""
 
     def verify(
         self,

@@ -10,6 +10,7 @@ from ..app import App
 from .outcome import Plan
 from .plan import Planner
 from .recorded import Reader, Recorded
+from .similar import SimilarHome
 from .warm import Summary, Warmer
 
 
@@ -47,11 +48,18 @@ class PlanJob:
         self._source = source
         self._ttl = app.config.ttl
         reader = Reader(app.config, app.storage.secret)
-        self._planner = Planner(reader, app.config, app.prices.cost)
+        self._home = SimilarHome(app.config)
+        self._planner = Planner(
+            reader, app.config, app.prices.cost, self._home.similar, self._home.why
+        )
 
     def take(self, recorded: Recorded) -> None:
         self._planner.take(recorded)
 
     def finish(self) -> Plan:
+        try:
+            plan = self._planner.finish()
+        finally:
+            self._home.close()
         seconds = time.perf_counter() - self._started
-        return replace(self._planner.finish(), source=self._source, seconds=seconds, ttl=self._ttl)
+        return replace(plan, source=self._source, seconds=seconds, ttl=self._ttl)

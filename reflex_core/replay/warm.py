@@ -15,6 +15,8 @@ _FLUSH_ITEMS = 256
 _FLUSH_BYTES = 16 * 2**20
 """What may be on its way to the store before it is waited for: less than the writer's queue holds."""
 _FLUSH_TIMEOUT = 60.0
+_INDEX_TIMEOUT = 600.0
+"""Seconds."""
 
 
 @dataclass(slots=True)
@@ -83,8 +85,9 @@ class Warmer:
         self._store(asked)
 
     def finish(self) -> Summary:
-        """Waits until everything is written."""
+        """Waits until everything is written, and known to the semantic tier."""
         self._flush()
+        self._wait_for_index()
         failed = self._failed()
         if failed:
             self.summary.stored -= failed
@@ -123,6 +126,14 @@ class Warmer:
         self._items = self._bytes = 0
         if self._storage.writer is not None:
             self._storage.writer.flush(_FLUSH_TIMEOUT)
+
+    def _wait_for_index(self) -> None:
+        """Embedding takes milliseconds an answer. What is not done in time is done at the next start."""
+        tier, until = self._storage.semantic, time.monotonic() + _INDEX_TIMEOUT
+        if tier is None or not self.summary.stored:
+            return
+        while time.monotonic() < until and (tier.state() == "pending" or not tier.flush(1.0)):
+            time.sleep(0.05)
 
     def _failed(self) -> int:
         """Answers that did not get to the disk."""
