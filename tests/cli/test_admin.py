@@ -11,12 +11,12 @@ import pytest
 from tests.e2e.provider import Provider
 
 from .conftest import Cli
-from .test_run import AGENT
+from .test_run import ASKER
 
 
 def test_stats_of_a_proxy(serving: Cli, question: str) -> None:
     before = json.loads(serving("stats", "--json").stdout)
-    assert serving("run", "-q", "--", *AGENT, question).returncode == 0
+    assert serving("run", "-q", "--", *ASKER, question).returncode == 0
     after = json.loads(serving("stats", "--json").stdout)
     (proxy,) = serving.proxies()
     assert after["proxy"] == proxy.state.admin
@@ -27,7 +27,7 @@ def test_stats_of_a_proxy(serving: Cli, question: str) -> None:
 
 
 def test_purge(serving: Cli, provider: Provider, question: str) -> None:
-    ask = ("run", "-q", "--", *AGENT, question)
+    ask = ("run", "-q", "--", *ASKER, question)
     assert json.loads(serving(*ask).stdout)["statuses"] == ["miss", "hit-l1-exact"]
     assert json.loads(serving("purge", "model", "no-such-model", "--json").stdout) == {"deleted": 0}
     done = serving("purge", "model", "gpt-4o")
@@ -71,7 +71,7 @@ def test_nothing_runs(cli: Cli) -> None:
 
 
 def test_stats_of_a_store(cli: Cli, question: str) -> None:
-    assert cli("run", "-q", "--", *AGENT, question).returncode == 0
+    assert cli("run", "-q", "--", *ASKER, question).returncode == 0
     done = cli("stats", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

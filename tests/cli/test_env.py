@@ -6,12 +6,12 @@ import json
 import subprocess
 
 from .conftest import Cli
-from .test_run import AGENT
+from .test_run import ASKER
 
 
 def test_a_shell_that_evaluates_it(serving: Cli, question: str) -> None:
     lines = serving("env", "--shell", "bash").stdout
-    command = f"{lines}\n" + " ".join(f"'{part}'" for part in (*AGENT, question))
+    command = f"{lines}\n" + " ".join(f"'{part}'" for part in (*ASKER, question))
     done = subprocess.run(
         ["bash", "-ec", command], env=serving.environ, capture_output=True, text=True, check=False
     )

@@ -13,7 +13,7 @@ from tests.e2e.provider import Provider
 from tests.e2e.proxy import free_port
 
 from .conftest import COMMAND, ROOT, Cli, clean_environment
-from .test_run import AGENT
+from .test_run import ASKER
 from .test_serve import ready
 
 QUESTION = "What is in the capture?"
@@ -36,7 +36,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ports = ("--port", str(free_port()), "--reverse-port", str(free_port()))
     process = cli.start("serve", *ports, "-w", str(path))
     ready(process)
-    done = cli("run", "-q", "--", *AGENT, QUESTION)
+    done = cli("run", "-q", "--", *ASKER, QUESTION)
     assert done.returncode == 0, done.stderr
     process.terminate()
     process.communicate(timeout=30)

@@ -24,6 +24,8 @@ from tests.e2e.test_clients_other import NODE, needs_node
 from .conftest import Cli, needs_curl
 
 AGENT = (sys.executable, str(Path(__file__).with_name("agent.py")))
+ASKER = (sys.executable, str(Path(__file__).with_name("asker.py")))
+"""The first uses the openai SDK, the second starts in no time."""
 
 
 def python(code: str) -> tuple[str, str, str]:
@@ -136,7 +138,7 @@ def test_starts_and_stops_its_own(cli: Cli, provider: Provider, question: str) -
     ports = ("--port", str(free_port()), "--reverse-port", str(free_port()))
     code = f"""
 import json, subprocess, sys
-print(subprocess.run({[*AGENT, question]}, capture_output=True, text=True).stdout, end="")
+print(subprocess.run({[*ASKER, question]}, capture_output=True, text=True).stdout, end="")
 sys.exit(7)
 """
     done = cli("run", *ports, "--", *python(code))
@@ -149,7 +151,7 @@ sys.exit(7)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(ports[1])))
     # What was learnt stays.
-    again = cli("run", *ports, "--", *AGENT, question)
+    again = cli("run", *ports, "--", *ASKER, question)
     assert json.loads(again.stdout)["statuses"] == ["hit-l1-exact"] * 2
     assert len(provider.received) == 1
 
@@ -315,7 +317,7 @@ def test_named_proxy(serving: Cli, tmp_path: Path, question: str) -> None:
     """As a service or a container runs it: another storage folder, its CA fetched from it."""
     (served,) = serving.proxies()
     done = serving(
-        "run", "--proxy", served.state.url, "--", *AGENT, question,
+        "run", "--proxy", served.state.url, "--", *ASKER, question,
         reflex_storage_path=str(tmp_path / "mine"), confdir=str(tmp_path / "mine"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -395,7 +397,7 @@ def test_behind_a_proxy(
 ) -> None:
     """The user's own HTTPS_PROXY is where Reflex goes out through."""
     url = f"http://{user}127.0.0.1:{outer.port}"
-    done = cli("run", "--", *AGENT, question, environ={"HTTPS_PROXY": url})
+    done = cli("run", "--", *ASKER, question, environ={"HTTPS_PROXY": url})
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["statuses"] == ["miss", "hit-l1-exact"]
     assert outer.targets == [f"localhost:{provider.port}"]
@@ -405,7 +407,7 @@ def test_behind_a_proxy(
 
 def test_inside_itself(serving: Cli, question: str) -> None:
     """A run within a run goes through the same proxy, once."""
-    inner = serving.arguments("run", "-q", "--", *AGENT, question)
+    inner = serving.arguments("run", "-q", "--", *ASKER, question)
     done = serving("run", "--", *inner)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["statuses"] == ["miss", "hit-l1-exact"]

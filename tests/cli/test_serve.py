@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.proxy import free_port
 
 from .conftest import Cli
-from .test_run import AGENT
+from .test_run import ASKER
 
 
 def ports() -> tuple[str, ...]:
@@ -40,7 +40,7 @@ def test_from_start_to_end(number: signal.Signals, cli: Cli, tmp_path: Path, que
     assert f"HTTPS_PROXY=http://127.0.0.1:{chosen[1]}" in said
     (proxy,) = cli.proxies()
     assert (proxy.state.pid, proxy.state.owner) == (process.pid, "serve")
-    done = cli("run", "--", *AGENT, question)
+    done = cli("run", "--", *ASKER, question)
     assert json.loads(done.stdout)["statuses"] == ["miss", "hit-l1-exact"]
     assert "(all users of this proxy)" in done.stderr
     process.send_signal(number)
