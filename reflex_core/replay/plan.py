@@ -115,7 +115,7 @@ class Planner:
         self._rows: list[Row] = []
         self._known: list[_Known] = []
         self._keys: dict[bytes, int] = {}
-        self._near: list[tuple[float, int, NearMiss]] = []
+        self._near: dict[frozenset[str], NearMiss] = {}
         self._models: dict[tuple[str, str], ModelRow] = {}
         self._unpriced: Counter[str] = Counter()
         self._spoiled = _Spoiled()
@@ -164,7 +164,7 @@ class Planner:
             models=sorted(self._models.values(), key=lambda m: -m.requests),
             unpriced=self._unpriced,
             repeats=self._repeats(),
-            near=[item for *_, item in sorted(self._near, reverse=True)],
+            near=self._nearest(),
             volatile=self._volatile.findings(),
             spoiled=Sums(self._spoiled.requests, self._spoiled.tokens, 0, self._spoiled.usd),
             timeline=_timeline(rows, outcomes),
@@ -248,11 +248,21 @@ class Planner:
                 distance=best.distance,
                 reason=best.reason,
             )
-            heapq.heappush(self._near, (best.score, row.number, miss))
-            if len(self._near) > _TOP:
-                heapq.heappop(self._near)
+            self._note_near(miss)
         if asked.meaning.text is not None and not asked.decision.exact_only:
             similar.add(row.key, asked)
+
+    def _note_near(self, miss: NearMiss) -> None:
+        """Each pair of questions once: it may come from several models and conversations."""
+        pair = frozenset((miss.question, miss.similar))
+        old = self._near.get(pair)
+        if old is None or miss.score > old.score:
+            self._near[pair] = miss
+        if len(self._near) > 2 * _TOP:
+            self._near = {frozenset((m.question, m.similar)): m for m in self._nearest()}
+
+    def _nearest(self) -> list[NearMiss]:
+        return heapq.nlargest(_TOP, self._near.values(), key=lambda miss: miss.score)
 
     # ------------------------------------------------------------------ the report
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..replay.outcome import Plan, Sums, skipped_rows
 from . import words
-from .svg import Axis, Line, Part, bar, chart, nice
+from .svg import Axis, Line, Part, bar, chart, nice, time_axis
 from .words import TIERS
 
 _STYLE = Path(__file__).with_name("page.css")
@@ -106,18 +106,15 @@ def _over_time(plan: Plan) -> str:
         lower = [float(p.requests - p.hits) for p in points]
         names = "asked", "sent upstream"
     ticks = nice(max(upper))
-    x = Axis(xs[0], xs[-1], words.moment if by_time else _whole, _spread(xs))
-    y = Axis(0, ticks[-1], show, ticks)
+    x = time_axis(xs[0], xs[-1]) if by_time else Axis(xs[0], xs[-1], _whole, _spread(xs))
     lines = [
-        Line(
-            f"{names[0]}: {show(upper[-1])}", list(zip(xs, upper, strict=True)), "bypass", fill=True
-        ),
-        Line(
-            f"{names[1]}: {show(lower[-1])}", list(zip(xs, lower, strict=True)), "exact", fill=True
-        ),
+        Line(list(zip(xs, upper, strict=True)), "bypass", fill=True),
+        Line(list(zip(xs, lower, strict=True)), "exact", fill=True),
     ]
-    label = f"{title}: {names[0]} {show(upper[-1])}, {names[1]} {show(lower[-1])}"
-    return _section(title, chart(lines, x, y, label))
+    said = [f"{names[0]}: {show(upper[-1])}", f"{names[1]}: {show(lower[-1])}"]
+    legend = _legend([("bypass", said[0]), ("exact", said[1])])
+    picture = chart(lines, x, Axis(0, ticks[-1], show, ticks), f"{title}: {', '.join(said)}")
+    return _section(title, legend, picture)
 
 
 def _thresholds(plan: Plan) -> str:
@@ -137,12 +134,13 @@ def _thresholds(plan: Plan) -> str:
     ticks = nice(max(y for _, y in all_hits) or 1.0)
     own = next((row.value for row in plan.thresholds if row.default), None)
     lines = [
-        Line("with similar questions", all_hits, "similar", fill=True),
-        Line("exact and shared only", exact, "exact"),
+        Line(all_hits, "similar", fill=True),
+        Line(exact, "exact"),
     ]
+    names = [("similar", "all requests the cache answers"), ("exact", "of these exact and shared")]
     picture = chart(
         lines,
-        Axis(values[0], values[-1], lambda v: f"{v:g}", _spread(values)),
+        Axis(values[0], values[-1], lambda v: f"{v:g}", [v for v in values if v * 10 % 1 < 1e-9]),
         Axis(0, ticks[-1], lambda v: f"{v:.0%}", ticks),
         "Share of requests answered by the cache, by threshold",
         mark=None if own is None else (own, f"yours: {own:g}"),
@@ -162,7 +160,7 @@ def _thresholds(plan: Plan) -> str:
     columns = ["threshold", "exact", "shared", "similar", "hits", "tokens", "money", "time"]
     own_row = next((at for at, row in enumerate(plan.thresholds) if row.default), None)
     note = f'<p class="note">The threshold is compared with the {escape(plan.measure)}.</p>'
-    return _section(title, note, picture, _table(columns, rows, 7, own=own_row))
+    return _section(title, note, _legend(names), picture, _table(columns, rows, 7, own=own_row))
 
 
 def _models(plan: Plan) -> str:
@@ -282,6 +280,12 @@ def _table(
         cells = "".join(f'<td class="{k}">{cell}</td>' for k, cell in zip(kind, row, strict=True))
         body.append(f"<tr class='own'>{cells}</tr>" if at == own else f"<tr>{cells}</tr>")
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+
+
+def _legend(items: Sequence[tuple[str, str]]) -> str:
+    """(class of the colour, text)."""
+    cells = (f'<span class="dot {css}"></span>{escape(text)}' for css, text in items)
+    return f'<p class="legend">{"".join(f"<span>{cell}</span>" for cell in cells)}</p>'
 
 
 def _figures(sums: Sums) -> list[str]:

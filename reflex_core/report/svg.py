@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import escape
 
 WIDTH = 720
@@ -26,12 +27,9 @@ class Part:
 class Line:
     """One curve. `points` are (x, y), x rising; `fill` paints what lies below."""
 
-    label: str
     points: Sequence[tuple[float, float]]
     css: str
     fill: bool = False
-    steps: bool = False
-    """Draw as stairs: the value holds until the next point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +76,11 @@ def chart(
     mark: tuple[float, str] | None = None,
     height: int = 260,
 ) -> str:
-    """Curves over a grid, each named at its end. `mark`: a value of x to point out, and its name."""
+    """Curves over a grid. `mark`: a value of x to point out, and its name."""
     place = _Place(x, y, height)
     out = _grid(place)
     for line in lines:
-        points = _stairs(line.points) if line.steps else list(line.points)
+        points = list(line.points)
         path = " ".join(f"{place.x(px):.1f},{place.y(py):.1f}" for px, py in points)
         if not points:
             continue
@@ -92,7 +90,6 @@ def chart(
             area = f"{first:.1f},{base} {path} {last:.1f},{base}"
             out.append(f'<polygon class="{line.css}-area" points="{area}"/>')
         out.append(f'<polyline class="line {line.css}-line" points="{path}"/>')
-    out += _names(lines, place)
     if mark is not None and x.low <= mark[0] <= x.high:
         at = place.x(mark[0])
         anchor, dx = ("end", -6) if at > WIDTH / 2 else ("start", 6)
@@ -114,6 +111,25 @@ def nice(high: float, steps: int = 4) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
     return [step * n for n in range(math.ceil(high / step - 1e-9) + 1)]
+
+
+_STEPS = (60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000)
+"""Seconds between two ticks of a time axis."""
+
+
+def time_axis(low: float, high: float) -> Axis:
+    """Unix seconds, in UTC: hours within days, else days."""
+    step = next((step for step in _STEPS if (high - low) / step <= 7), _STEPS[-1])
+    while (high - low) / step > 7:
+        step *= 2
+    ticks = [float(at) for at in range(int(-(-low // step) * step), int(high) + 1, step)]
+
+    def show(at: float) -> str:
+        moment = datetime.fromtimestamp(at, UTC)
+        midnight = moment.hour == moment.minute == 0
+        return moment.strftime("%Y-%m-%d" if step >= 86_400 or midnight else "%H:%M")
+
+    return Axis(low, high, show, ticks)
 
 
 class _Place:
@@ -144,36 +160,13 @@ def _grid(place: _Place) -> list[str]:
             f"{escape(place.y_axis.show(value))}</text>"
         )
     ticks = place.x_axis.ticks
-    for number, value in enumerate(ticks):
-        anchor = "start" if number == 0 else "end" if number == len(ticks) - 1 else "middle"
+    for value in ticks:
+        near_end = place.x(value) > WIDTH - _RIGHT - 20
+        anchor = "end" if near_end else "middle"
         out.append(
             f'<text class="tick" x="{place.x(value):.1f}" y="{place.bottom + 20}"'
             f' text-anchor="{anchor}">{escape(place.x_axis.show(value))}</text>'
         )
-    return out
-
-
-def _names(lines: Sequence[Line], place: _Place) -> list[str]:
-    """At the curves' ends, pushed apart where they would lie on each other."""
-    ends = [(place.y(line.points[-1][1]), line) for line in lines if line.points]
-    out: list[str] = []
-    above = -math.inf
-    for at, line in sorted(ends, key=lambda end: end[0]):
-        at = max(at - 7, above + 16, _TOP + 8)
-        above = at
-        out.append(
-            f'<text class="name {line.css}-name" x="{WIDTH - _RIGHT - 4}" y="{at:.1f}"'
-            f' text-anchor="end">{escape(line.label)}</text>'
-        )
-    return out
-
-
-def _stairs(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    out: list[tuple[float, float]] = []
-    for x, y in points:
-        if out:
-            out.append((x, out[-1][1]))
-        out.append((x, y))
     return out
 
 

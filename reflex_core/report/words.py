@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 TIERS = {
@@ -24,11 +25,13 @@ def share(part: float, whole: float) -> str:
 
 def money(usd: float) -> str:
     """US dollars, with enough digits for small sums."""
-    if usd == 0:
-        return "$0"
     if usd >= 100:
         return f"${usd:,.0f}"
-    return f"${usd:,.2f}" if usd >= 0.1 else f"${usd:.2g}" if usd >= 0.001 else "<$0.001"
+    if usd >= 0.1:
+        return f"${usd:,.2f}"
+    if usd < 1e-9:
+        return "$0"
+    return f"${usd:.{1 - math.floor(math.log10(usd))}f}"
 
 
 def duration(seconds: float) -> str:
