@@ -51,7 +51,7 @@ _OPENINGS: dict[str, bool] = {
 
 
 class Agreement:
-    """Lives on the event loop. Never raises; None: unclear."""
+    """Lives on the event loop. None: unclear."""
 
     def __init__(self, tier: Callable[[], SemanticTier | None], judge: Judge | None) -> None:
         """`judge` None: embeddings and verifier are asked."""
