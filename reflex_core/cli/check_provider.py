@@ -1,7 +1,7 @@
 """The doctor's questions to providers: is there a key, does it fit, can the host be reached, what time is it.
 
-A provider that needs a key is asked for a chat with a model that does not exist: a right key is told
-so, a wrong one is refused, and neither costs anything. One that needs none is only asked for its list.
+With a key a provider is asked for a chat with a model that does not exist: a right key is told so, a
+wrong one is refused, and neither costs anything. Without one it is only asked for its list of models.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ import orjson
 
 from .. import codecs, route
 from ..backends.http_upstream import HttpUpstream
-from ..errors import ApiError, BadRequest, ConfigError, UpstreamError
+from ..errors import ApiError, BadRequest, UpstreamError
 from ..types import ChatRequest, ProviderRequest, Target
 from .checks import Check, fail, info, ok, warn
 from .settings import Settings
@@ -34,11 +34,12 @@ _BROKEN = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """A provider's answer, or why there is none. `date` is its Date header, as unix seconds."""
+    """A provider's answer, or why there is none (`status` 0)."""
 
     status: int
     error: ApiError | None
     date: float | None
+    """Its Date header, as unix seconds."""
     asked_at: float
 
 
@@ -46,17 +47,31 @@ def check(settings: Settings, offline: bool, timeout: float) -> Iterator[Check]:
     """The default provider, and every one that the model map and the fallbacks name."""
     dates: list[tuple[float, float]] = []
     for target in _targets(settings):
-        missing = _missing_key(target)
+        missing = _missing(target)
         if missing is not None:
             yield missing
         if offline or target.provider.name == "mock":
             yield info(_name("reach", target), "not asked")
-            continue
-        said = asyncio.run(_ask(target, settings, timeout, with_key=missing is None))
-        if said.date is not None:
-            dates.append((said.date, said.asked_at))
-        yield from _judge(target, said, keyed=missing is None and target.api_key is not None)
+        elif not _has_no_address(target):
+            said = yield from _ask_and_judge(target, settings, timeout)
+            if said is not None and said.date is not None:
+                dates.append((said.date, said.asked_at))
     yield _clock(dates)
+
+
+def _ask_and_judge(
+    target: Target, settings: Settings, timeout: float
+) -> Generator[Check, None, _Said | None]:
+    keyed = target.api_key is not None or target.provider.auth == "sigv4"
+    try:
+        request = _chat(target) if keyed else _look(target)
+    except (BadRequest, UpstreamError) as error:
+        fix = f"see {_docs(target)}"
+        yield fail(_name("key", target), f"the request cannot be made: {error}", fix)
+        return None
+    said = asyncio.run(_ask(request, target, settings, timeout))
+    yield from _judge(target, said, keyed)
+    return said
 
 
 def _targets(settings: Settings) -> Iterator[Target]:
@@ -75,33 +90,42 @@ def _name(kind: str, target: Target) -> str:
     return f"{kind} {target.provider.name}"
 
 
-def _missing_key(target: Target) -> Check | None:
+def _missing(target: Target) -> Check | None:
+    """The key, or for Azure the address."""
+    name, provider = _name("key", target), target.provider
+    if _has_no_address(target):
+        variable = provider.options_env["base_url"][0]
+        text = f"no address: {variable} is not set"
+        return fail(_name("reach", target), text, f"export {variable}=https://...")
     try:
         route.require_key(target)
     except UpstreamError:
         pass
     else:
         return None
-    name, provider = _name("key", target), target.provider
-    variables = " or ".join(provider.key_env)
     if provider.name in ("openai", "azure"):
         text = f"{provider.key_env[0]} is not set: clients must bring their own key"
         return warn(name, text, f"export {provider.key_env[0]}=...")
-    text = f"no key: {variables} is not set"
+    text = f"no key: {' or '.join(provider.key_env)} is not set"
     return fail(name, text, f"export {provider.key_env[0]}=... where the proxy is started")
+
+
+def _has_no_address(target: Target) -> bool:
+    """Each user of Azure has another one."""
+    host = urlsplit(target.base_url).hostname or ""
+    return host.endswith(".invalid") and "base_url" in target.provider.options_env
 
 
 # ---------------------------------------------------------------------- asking
 
 
-async def _ask(target: Target, settings: Settings, patience: float, with_key: bool) -> _Said:
+async def _ask(
+    request: ProviderRequest, target: Target, settings: Settings, patience: float
+) -> _Said:
     now = time.time()
     try:
-        request = _chat(target) if with_key and target.provider.key_required else _look(target)
         context = _ssl_context(settings)
-    except (BadRequest, UpstreamError) as error:
-        return _Said(0, error.error, None, now)
-    except (OSError, ConfigError) as error:
+    except OSError as error:
         return _Said(0, ApiError(502, str(error), code="upstream_tls"), None, now)
     upstream = HttpUpstream(
         connect_timeout=patience, ssl_context=context, proxy=settings.config.upstream_proxy
@@ -172,13 +196,15 @@ def _judge(target: Target, said: _Said, keyed: bool) -> Iterator[Check]:
         return
     if said.status >= 500:
         text = f"{host} answers {said.status}: {_message(said)}"
-        yield warn(reach, text, f"try again later; see {target.provider.docs or 'its status page'}")
+        yield warn(reach, text, "try again later")
         return
     yield ok(reach, f"{host} answers ({said.status})")
     if not keyed:
         return
     refused = said.error.status if said.error is not None else 0
     variables = " or ".join(target.provider.key_env)
+    if target.provider.auth == "sigv4":
+        variables += " or the AWS credentials"
     if refused == 401:
         yield fail(key, f"{host} does not accept it: {_message(said)}", f"correct {variables}")
     elif refused == 403:
@@ -204,8 +230,12 @@ def _unreachable(name: str, error: ApiError, target: Target) -> Check:
     }
     known = kinds.get(error.code or "")
     if known is None:
-        return fail(name, error.message, f"see {target.provider.docs or target.base_url}")
+        return fail(name, error.message, f"see {_docs(target)}")
     return fail(name, f"{known[0]}: {error.message}", known[1])
+
+
+def _docs(target: Target) -> str:
+    return target.provider.docs or "docs/providers.md"
 
 
 def _message(said: _Said) -> str:

@@ -564,6 +564,39 @@ def test_provider_that_needs_no_key(asked: Load, provider: Provider) -> None:
     assert provider.received[0].method == "GET"
 
 
+def test_key_that_is_not_needed(
+    asked: Load, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not sent is not judged, and what is there is sent."""
+    monkeypatch.setenv("OLLAMA_API_KEY", "wrong")
+    provider.reply = lambda request: Answer([b'{"error": "unauthorized"}'], status=401)
+    assert ask(asked("ollama"))["key ollama"].status == "fail"
+    assert provider.received[0].headers["authorization"] == "Bearer wrong"
+
+
+def test_bedrock(asked: Load, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signed with AWS credentials."""
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    text = b'{"message": "The security token included in the request is invalid."}'
+    kind = {"x-amzn-errortype": "UnrecognizedClientException"}
+    provider.reply = lambda request: Answer([text], status=403, headers=kind)
+    check = ask(asked("bedrock"))["key bedrock"]
+    assert check.status == "fail"
+    assert "or the AWS credentials" in check.fix
+    assert provider.received[0].headers["authorization"].startswith("AWS4-HMAC-SHA256")
+    monkeypatch.delenv("AWS_REGION")
+    assert "set AWS_REGION" in ask(asked("bedrock"))["key bedrock"].detail
+
+
+def test_azure_has_no_address_of_its_own(load: Load) -> None:
+    found = ask(load("azure"))
+    assert found["reach azure"].detail == "no address: AZURE_OPENAI_ENDPOINT is not set"
+    assert found["reach azure"].status == "fail"
+
+
 def test_all_that_may_be_asked(
     asked: Load, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
