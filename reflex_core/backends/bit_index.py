@@ -11,6 +11,7 @@ without holding the GIL. A graph is faster only where a single scope holds hundr
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,9 @@ _FIRST_WORDS = 2
 _KEPT = 0.01
 """Larger ones by their first 128 bits, then the nearest 1% in full. Of the ten nearest neighbours with
 cosine > 0.85 among 1,000,000 in one scope this lost 0.2%."""
+_SURE = 16_384
+"""Entries in a scope among which the `k` nearest by bits hold the nearest by cosine. Of larger scopes
+more are given, by the square root: ranks are closer there."""
 _MIN_TAIL = 8192
 _LOW_WATER = 0.99
 """Trimming goes down to this share of the capacity, so that it need not run at each write."""
@@ -90,12 +94,16 @@ class BitIndex:
     # ------------------------------------------------------------------ search
 
     def search(self, scope: bytes, vector: Floats, k: int) -> list[Neighbour]:
-        """The `k` nearest in `scope`, nearest first; of equally near ones the newest."""
+        """The `k` nearest in `scope`, nearest first; of equally near ones the newest.
+
+        Up to 7 times as many in a scope of a million.
+        """
         main, tail, used = self._state
         query = self._codes(np.asarray(vector, np.float32)[None, :])[:, 0]
         wanted = _scope_number(scope)
         start = np.searchsorted(main.scopes, wanted, "left")
         end = np.searchsorted(main.scopes, wanted, "right")
+        k *= max(1, math.isqrt(int(end - start) // _SURE))
         rows = np.flatnonzero(tail.scopes[:used] == wanted)
         near = _nearest(main.ids[start:end], main.codes[:, start:end], query, k)
         if len(rows):

@@ -54,6 +54,19 @@ def test_a_large_slice_is_narrowed_by_its_first_words(
     assert [index.search(SCOPE, query, 1) for query in queries] == whole
 
 
+def test_a_large_scope_gives_more_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bit_index, "_SURE", 10)
+    index = BitIndex(128, "e")
+    rows = vectors(200)
+    index.add(range(1, 201), [SCOPE] * 200, rows)
+    index.save()
+    assert len(index.search(SCOPE, rows[0], 5)) == 5
+    index._merge(None)
+    found = index.search(SCOPE, rows[0], 5)
+    assert len(found) == 20
+    assert found[0].id == 1
+
+
 def test_of_equally_near_entries_the_newest_are_found() -> None:
     index = BitIndex(128, "e")
     row = vectors(1)
