@@ -307,6 +307,7 @@ function connection(state, text) {
   $("state-text").textContent = text;
 }
 function connect() {
+  source?.close();
   source = new EventSource("/reflex/events");
   source.addEventListener("snapshot", (event) => {
     const told = JSON.parse(event.data);
@@ -332,6 +333,11 @@ $("pause").addEventListener("click", () => {
     source.close();
     connection("", "paused");
   } else connect();
+});
+// A browser gives a host six connections: a tab that nobody sees needs none.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) source.close();
+  else if (!paused) connect();
 });
 const THEMES = { light: "dark", dark: "light" };
 function theme(chosen) {

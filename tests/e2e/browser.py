@@ -80,9 +80,7 @@ class Browser:
         assert "error" not in answer, f"{method}: {answer['error']}"
         return answer["result"]
 
-    def page(
-        self, url: str, *, width: int = 1280, height: int = 900, dark: bool = False
-    ) -> Page:
+    def page(self, url: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> Page:
         return Page(self, url, width, height, dark)
 
     def events(self, session: str) -> list[dict[str, Any]]:
@@ -111,8 +109,8 @@ class Page:
 
     def __init__(self, browser: Browser, url: str, width: int, height: int, dark: bool) -> None:
         self._browser = browser
-        target = browser.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = browser.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._target = browser.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = browser.call("Target.attachToTarget", targetId=self._target, flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
@@ -120,6 +118,10 @@ class Page:
         theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._call("Emulation.setEmulatedMedia", features=[theme])
         self.go(url)
+
+    def close(self) -> None:
+        """A tab that stays open keeps its connections, of which a host gets six."""
+        self._browser.call("Target.closeTarget", targetId=self._target)
 
     def go(self, url: str) -> None:
         before = len(self._loads())
