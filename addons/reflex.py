@@ -12,7 +12,7 @@ import os
 import signal
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from reflex_core.cli.errors import CliError
 from reflex_core.errors import ApiError, ConfigError
 from reflex_core.events import EventStream
 from reflex_core.options import OPTIONS
+from reflex_core.semantic_types import Parts
 from reflex_core.stats import REQUEST_LOG
 
 logger = logging.getLogger("reflex")
@@ -45,7 +46,9 @@ _OPTION_TYPES: dict[str, type] = {"bool": bool, "int": int, "list": Sequence[str
 class Reflex:
     """Adapts mitmproxy's flows to the core's App."""
 
-    def __init__(self) -> None:
+    def __init__(self, parts: Callable[[], Parts | None] | None = None) -> None:
+        """`parts`: see App."""
+        self._parts = parts
         self.app: App | None = None
         self.config: configuration.Config | None = None
         self.answers = live.LiveAnswers(_connection_handler)
@@ -104,7 +107,12 @@ class Reflex:
     async def running(self) -> None:
         if self.app is not None or self.config is None:
             return
-        self.app = App(self.config, ssl_context=_ssl_context(), upstream_proxy=_upstream_proxy())
+        self.app = App(
+            self.config,
+            ssl_context=_ssl_context(),
+            upstream_proxy=_upstream_proxy(),
+            parts=self._parts,
+        )
         self._replay.start(self.config)
         if self.config.replay != "plan":
             await self.app.start()

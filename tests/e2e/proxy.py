@@ -33,6 +33,7 @@ class Proxy:
         *args: str,
         environ: dict[str, str] | None = None,
         wait: bool = True,
+        script: Path = ROOT / "addons" / "reflex.py",
         **options: str,
     ) -> None:
         self.storage = storage
@@ -59,7 +60,7 @@ class Proxy:
                 "--mode",
                 f"reverse:https://api.openai.com@{free_port()}",
                 "-s",
-                str(ROOT / "addons" / "reflex.py"),
+                str(script),
                 *settings,
                 *args,
             ],
