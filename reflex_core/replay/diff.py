@@ -72,7 +72,7 @@ def differences(stored: Json, asked: Json) -> list[Difference]:
     names = {*one, *two}
     first = ["model", "messages", "tools"]
     for name in [n for n in first if n in names] + sorted(names - {*first}):
-        _member(name, name, one, two, out, 0)
+        _member(name, _printable(name[:_SHOWN]), one, two, out, 0)
     return out
 
 
@@ -99,7 +99,7 @@ def _compare(a: Any, b: Any, path: str, out: list[Difference], depth: int) -> No
     if depth < MAX_DEPTH and isinstance(a, dict) and isinstance(b, dict):
         one, two = cast(Json, a), cast(Json, b)
         for name in sorted({*one, *two}):
-            _member(name, f"{path}.{name}", one, two, out, depth)
+            _member(name, f"{path}.{_printable(name[:_SHOWN])}", one, two, out, depth)
     elif depth < MAX_DEPTH and isinstance(a, list) and isinstance(b, list):
         _lists(cast(list[Any], a), cast(list[Any], b), path, out, depth)
     else:
@@ -149,14 +149,12 @@ def _words(value: Any) -> str:
     """A text in quotes, anything else as JSON; secrets hidden, always as a whole."""
     if isinstance(value, str):
         return '"' + mask(value).replace("\n", "\\n") + '"'
-    if isinstance(value, dict):
-        value = _without_secrets(cast(Json, value), 0)
-    elif isinstance(value, list):
-        value = [_without_secrets(item, 1) for item in cast(list[Any], value)]
-    return mask(key.canonical(value).decode("utf-8", "replace"))
+    return key.canonical(_without_secrets(value, 0)).decode("utf-8", "replace")
 
 
 def _without_secrets(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return mask(value)
     if depth >= MAX_DEPTH:
         return "..."
     if isinstance(value, dict):
@@ -174,6 +172,8 @@ def _without_secrets(value: Any, depth: int) -> Any:
 def _cut(text: str, start: int) -> str:
     head = "..." if start else ""
     tail = "..." if len(text) > start + _SHOWN else ""
-    return (
-        head + "".join(c if c.isprintable() else "?" for c in text[start : start + _SHOWN]) + tail
-    )
+    return head + _printable(text[start : start + _SHOWN]) + tail
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)

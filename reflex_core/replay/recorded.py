@@ -253,8 +253,9 @@ def _unusable(recorded: Recorded) -> Skipped | None:
 def _not_ours(recorded: Recorded) -> str:
     if recorded.kind is not None:
         return "other-path"
-    path = urlsplit(recorded.url).path.lower().rstrip("/")
-    return "other-protocol" if path.endswith(_FOREIGN_PATHS) else "other-host"
+    place = _place(recorded.url)
+    foreign = place is not None and place[1].lower().endswith(_FOREIGN_PATHS)
+    return "other-protocol" if foreign else "other-host"
 
 
 def _is_stream(headers: Mapping[str, str], body: bytes) -> bool:
