@@ -100,9 +100,6 @@ def test_eval_needs_a_checkout(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.skipif(
-    not (ROOT / "scripts" / "eval_hits.py").exists(), reason="needs scripts/eval_hits.py"
-)
 def test_eval() -> None:
     """Its arguments go on."""
     done = subprocess.run(
