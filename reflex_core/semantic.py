@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +53,8 @@ class _Running:
         self.queue.close()
         if not self.indexer.close(_CLOSE_TIMEOUT):
             logger.warning("reflex: the semantic index was not saved in time")
+        with suppress(BackendError):  # the indexer has said so
+            self.parts.index.close()
         self.parts.embedder.close()
 
 

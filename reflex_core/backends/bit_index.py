@@ -42,7 +42,7 @@ _LOW_WATER = 0.99
 
 Ids = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
-Distances = npt.NDArray[np.uint16]
+Distances = npt.NDArray[np.uint8 | np.uint16]
 
 
 class _State(NamedTuple):
@@ -270,12 +270,14 @@ def _promising(codes: Words, query: Words, k: int) -> tuple[Ids, Distances]:
     sample = distances[:: max(1, len(distances) // _BLOCK)]
     share = max(_KEPT, 16 * k / len(distances))
     rows = np.flatnonzero(distances <= _limit(sample, int(len(sample) * share)))
-    return rows, distances[rows] + _distances(np.take(rest, rows, axis=1), query[_FIRST_WORDS:])
+    others = _distances(np.take(rest, rows, axis=1), query[_FIRST_WORDS:])
+    return rows, distances[rows].astype(np.uint16) + others
 
 
 def _distances(codes: Words, query: Words) -> Distances:
     n = codes.shape[1]
-    out = np.zeros(n, np.uint16)
+    # bytes are enough for three words, and quicker to go through again
+    out = np.zeros(n, np.uint8 if len(codes) < 4 else np.uint16)
     differ = np.empty(min(n, _BLOCK), np.uint64)
     count = np.empty(min(n, _BLOCK), np.uint8)
     for start in range(0, n, _BLOCK):
