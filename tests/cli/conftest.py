@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from typing import Any
 import pytest
 import trustme
 
-from reflex_core.cli import instances
+from reflex_core.cli import instances, settings
 from reflex_core.cli.instances import Instance
+from reflex_core.cli.settings import Settings
 from tests.e2e.conftest import server_tls
 from tests.e2e.provider import Provider
 from tests.e2e.proxy import free_port
@@ -178,6 +180,31 @@ def serving(_serving: Cli, provider: Provider) -> Cli:
 def question(request: pytest.FixtureRequest) -> str:
     """A prompt that no other test uses."""
     return f"What about {request.node.nodeid.removeprefix('tests/cli/')}?"
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process too nothing is set that a user might have."""
+    clean = clean_environment()
+    for name in set(os.environ) - set(clean):
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., Settings]:
+    """Settings on an own storage folder and mitmproxy folder."""
+
+    def load_it(provider: str | None = None, **options: object) -> Settings:
+        options = {
+            "confdir": tmp_path / "mitmproxy",
+            "reflex_storage_path": tmp_path / "store",
+            **options,
+        }
+        return settings.load(
+            Namespace(provider=provider, set=[f"{n}={v}" for n, v in options.items()])
+        )
+
+    return load_it
 
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
