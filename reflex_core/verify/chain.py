@@ -7,9 +7,9 @@ from ..ports import Embedding, Verdict
 from ..token_vectors import unpack
 from .calibration import CEILING
 from .domain import is_english, is_long, is_too_long
-from .guards import first_veto
+from .guards import LITERAL, first_veto, small_edit
 from .model import Scorer, unit_rows
-from .repeat import is_repeat, is_same_text
+from .repeat import is_repeat, is_same_text, is_same_wording
 from .text import Parsed, parse
 
 
@@ -55,7 +55,10 @@ class ChainVerifier:
         if not is_english(a) or not is_english(b):
             same = is_same_text(a, b)
             return Verdict(same, float(same), "verified-same" if same else "other-language", limit)
-        veto = first_veto(a, b)
+        veto = first_veto(a, b, LITERAL)
+        if veto is None and is_same_wording(a, b):
+            return Verdict(True, 1.0, "verified-same", limit)
+        veto = veto or first_veto(a, b)
         if veto is not None:
             return Verdict(False, 0.0, veto, limit)
         if is_too_long(a) or is_too_long(b):
@@ -63,7 +66,8 @@ class ChainVerifier:
             return Verdict(same, float(same), "verified-same" if same else "text-too-long", limit)
         if is_repeat(a, b):
             return Verdict(True, 1.0, "verified-same", limit)
-        return None
+        edit = first_veto(a, b, (small_edit,))
+        return None if edit is None else Verdict(False, 0.0, edit, limit)
 
     def _score(
         self, a: Parsed, b: Parsed, asked: bytes, stored: bytes, cosine: float

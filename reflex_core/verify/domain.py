@@ -89,18 +89,18 @@ _ENGLISH = frozenset(
 _FOREIGN_TEXT = (
     # German
     "der das den dem des ein eine einen einem einer und oder nicht ist sind wie warum wann wer wo welche welcher "
-    "welches kann kannst können könnte soll mein meine meinen meinem ich du wir mit für von zu auf bei nach über aus "
+    "welches kann kannst können könnte soll mein meine meinen meinem ich du wir für von zu auf bei nach über aus "
     "beim zum zur im vom gibt wird werden habe hat bitte kein keine noch mehr wenn dass auch mir mich muss darf "
     "lange viel viele kostet heißt macht mache "
     # Spanish
-    "el los las una unos unas del al que qué cómo cuál cuáles cuándo dónde quién por para con sin mi mis tu su sus "
+    "el los las una unos unas del que qué cómo cuál cuáles cuándo dónde quién por para con sin mi mis tu su sus "
     "es son está están puedo puede debo hacer hay cuánto cuánta cuántos cuesta yo se lo le muy más menos pero porque "
     # French
-    "le les des du une et ou est sont comment pourquoi quand où qui quel quelle quels quelles combien mon ma mes ton "
+    "le les des du une et ou est sont pourquoi quand où qui quel quelle quels quelles combien mon ma mes ton "
     "puis peut dois avec sans pour dans sur sous je tu il elle nous vous ne pas plus faire faut moi chez votre notre "
     "cette ces quoi peux "
     # Portuguese
-    "o os uma uns umas da dos das na nas nos pelo pela ao aos à às não são é como qual quais quando onde quem "
+    "uma uns umas da dos das na nos pelo pela ao aos à às não são é como qual quais quando onde quem "
     "porque posso pode devo fazer há quanto quanta quantos meu minha meus minhas seu sua você eu num numa mais "
     # Italian, Dutch, Swedish, Polish, Turkish
     "il gli della dello dei degli delle nel nella che perché posso sono qual mio mia het een van niet hoe waarom wat "
@@ -108,7 +108,11 @@ _FOREIGN_TEXT = (
     "bu"
 )  # fmt: skip
 _FOREIGN_ONLY = frozenset(_FOREIGN_TEXT.split()) - _ENGLISH
-_MARKS = re.compile(r"[äöüßñãõçéèêëàâîïôûùáíóúåøæğşıłżźćńśęą¿¡]", re.IGNORECASE)
+_SHARED = frozenset(
+    ["in", "an", "was", "do", "me", "has", "on", "of", "to", "at", "there", "i", "have", "not"]
+)
+"""English words that stand in texts of other languages too, or come from a contraction."""
+_MARKS = re.compile(r"[äöüßñãõçéèêëàâîïôûùáíóúåøæğşıłżźćńśęą¿¡]")
 _LETTERS = re.compile(r"[^\W\d_]")
 
 
@@ -119,11 +123,11 @@ def is_english(p: Parsed) -> bool:
     foreign_script = sum(not unicodedata.name(c, "").startswith("LATIN") for c in letters)
     if foreign_script > 0.2 * max(1, len(letters)):
         return False
-    english = sum(w in _ENGLISH for w in p.lower)
+    english = sum(w in _ENGLISH and w not in _SHARED for w in p.lower)
     foreign = sum(w in _FOREIGN_ONLY for w in p.lower)
     if foreign > english or (foreign >= 2 and 2 * foreign > english + 1):
         return False
-    return english > 0 or foreign + len(_MARKS.findall(p.raw)) == 0
+    return english > 0 or foreign + len(_MARKS.findall(p.raw.lower())) == 0
 
 
 def is_too_long(p: Parsed) -> bool:

@@ -6,120 +6,22 @@ is matched by its best partner in the other (design, section 5). All features ar
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
 from .guards.contrast import members, opposites
+from .guards.edits import changed
 from .guards.entities import missing_names, places
 from .guards.numbers import quantities
 from .guards.questions import kinds
 from .guards.shades import formats, head_tense, negators, quantifiers
-from .text import Parsed, closeness, stem
+from .text import CLOSED, Parsed, closeness, stem
 
 Floats = npt.NDArray[np.float32]
 
 _DIRECTED = 11
-_CLOSED = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "to",
-        "in",
-        "on",
-        "at",
-        "for",
-        "from",
-        "with",
-        "by",
-        "as",
-        "and",
-        "or",
-        "but",
-        "if",
-        "then",
-        "than",
-        "that",
-        "this",
-        "these",
-        "those",
-        "it",
-        "its",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "am",
-        "do",
-        "does",
-        "did",
-        "done",
-        "have",
-        "has",
-        "had",
-        "will",
-        "would",
-        "can",
-        "could",
-        "should",
-        "may",
-        "might",
-        "must",
-        "shall",
-        "i",
-        "me",
-        "my",
-        "mine",
-        "you",
-        "your",
-        "we",
-        "us",
-        "our",
-        "he",
-        "him",
-        "his",
-        "she",
-        "her",
-        "they",
-        "them",
-        "their",
-        "there",
-        "here",
-        "what",
-        "which",
-        "who",
-        "whom",
-        "whose",
-        "when",
-        "where",
-        "why",
-        "how",
-        "not",
-        "no",
-        "so",
-        "too",
-        "very",
-        "just",
-        "also",
-        "about",
-        "into",
-        "onto",
-        "over",
-        "under",
-        "up",
-        "down",
-        "out",
-        "off",
-        "any",
-        "some",
-        "all",
-        "each",
-        "every",
-    ]
-)
 _MODALS = frozenset(["can", "could", "should", "must", "may", "might", "shall", "need", "ought"])
 _PERSONS = {"i": 1, "me": 1, "my": 1, "mine": 1, "myself": 1, "we": 1, "us": 1, "our": 1, "he": 3, "him": 3,
             "his": 3, "she": 3, "her": 3, "they": 3, "them": 3, "their": 3, "you": 2, "your": 2}  # fmt: skip
@@ -184,6 +86,12 @@ def _gaps(best: Floats, exact: npt.NDArray[np.bool_], idf: Floats) -> Floats:
     )
 
 
+def _inversions(near: Floats) -> float:
+    """Share of neighbouring well-matched tokens whose partners stand the other way round."""
+    order = near.argmax(1)[near.max(1) > 0.75]
+    return float(np.mean(np.diff(order) < 0)) if len(order) > 1 else 0.0
+
+
 def alignment(
     ids_a: npt.NDArray[np.int64], a: Floats, ids_b: npt.NDArray[np.int64], b: Floats, idf: Floats
 ) -> Floats:
@@ -192,11 +100,12 @@ def alignment(
     same = ids_a[:, None] == ids_b[None, :]
     one = _gaps(near.max(1), same.any(1), idf[ids_a])
     other = _gaps(near.max(0), same.any(0), idf[ids_b])
-    order = near.argmax(1)[near.max(1) > 0.75]
-    inversions = float(np.mean(np.diff(order) < 0)) if len(order) > 1 else 0.0
+    inversions = (_inversions(near) + _inversions(near.T)) / 2
     n, m = len(ids_a), len(ids_b)
-    tail = [inversions, min(n, m) / max(n, m), np.log1p(min(n, m)), np.log1p(max(n, m))]
-    return np.concatenate([np.minimum(one, other), np.maximum(one, other), np.float32(tail)])
+    tail = np.array(
+        [inversions, min(n, m) / max(n, m), np.log1p(min(n, m)), np.log1p(max(n, m))], np.float32
+    )
+    return np.concatenate([np.minimum(one, other), np.maximum(one, other), tail])
 
 
 def _differ(x: frozenset[str], y: frozenset[str]) -> tuple[float, float]:
@@ -232,7 +141,7 @@ def flags(a: Parsed, b: Parsed) -> Floats:
         )
     persons = [frozenset(str(_PERSONS[w]) for w in p.core if w in _PERSONS) for p in (a, b)]
     out += _differ(*persons)
-    content = [frozenset(stem(w) for w in p.core if w not in _CLOSED) for p in (a, b)]
+    content = [frozenset(stem(w) for w in p.core if w not in CLOSED) for p in (a, b)]
     shared = len(content[0] & content[1])
     smaller, larger = sorted(map(len, content))
     out += [shared / max(1, smaller), shared / max(1, larger), *_differ(*content)]
@@ -250,13 +159,10 @@ def flags(a: Parsed, b: Parsed) -> Floats:
 
 
 def _substitution(x: tuple[str, ...], y: tuple[str, ...]) -> list[float]:
-    """A common beginning and end with something else between: the shape of a small edit."""
-    head = 0
-    while head < min(len(x), len(y)) and x[head] == y[head]:
-        head += 1
-    tail = 0
-    while tail < min(len(x), len(y)) - head and x[-1 - tail] == y[-1 - tail]:
-        tail += 1
-    left, right = len(x) - head - tail, len(y) - head - tail
-    kept = (head + tail) / max(1, len(x), len(y))
-    return [kept, float(left > 0 and right > 0), float(min(left, right)), float(max(left, right))]
+    """The shape of a small edit (guards/edits.py), and content words that changed places."""
+    left, right, kept = changed(x, y)
+    share = kept / max(1, len(x), len(y))
+    sizes = sorted((len(left), len(right)))
+    pairs = [set(pairwise([stem(w) for w in s if w not in CLOSED])) for s in (x, y)]
+    turned = sum((v, u) in pairs[1] for u, v in pairs[0] if u != v)
+    return [share, float(min(sizes) > 0), float(sizes[0]), float(sizes[1]), float(turned)]

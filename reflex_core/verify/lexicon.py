@@ -175,8 +175,24 @@ tone: formal informal=casual friendly funny=humorous serious polite angry sarcas
 
 FORMATS_TEXT = """
 json yaml=yml xml csv=comma-separated tsv html=htm markdown=md latex pdf xlsx docx txt png jpg=jpeg svg gif mp3 mp4 wav flac zip
-bullet=bullets=bulleted paragraph=paragraphs haiku limerick sonnet rhyme=rhyming=rhymes poem=poetry essay emoji=emojis
+bullet=bullets=bulleted paragraph=paragraphs haiku limerick sonnet rhyme=rhyming=rhymes poem=poetry emoji=emojis
 acrostic diagram flowchart checklist vcard=vcf pseudocode rap dialog=dialogue
+"""
+
+SYNONYMS_TEXT = """
+buy=purchase=get begin=start=commence end=finish big=large=huge small=little=tiny fast=quick=rapid film=movie phone=smartphone=mobile=cellphone=handset
+pc=computer laptop=notebook car=automobile fix=repair=mend find=locate show=display select=choose=pick remove=delete=erase error=mistake
+answer=reply=response ask=inquire shop=store holiday=vacation flat=apartment lift=elevator autumn=fall petrol=gas=gasoline doctor=physician
+job=work=position pay=salary=wage money=cash kid=child=youngster difficult=hard=tough easy=simple cheap=inexpensive expensive=costly=pricey
+sick=ill happy=glad sad=unhappy quickly=fast=rapidly explain=describe make=create=build=produce=generate=write way=method=technique
+help=assist need=require use=utilize show=demonstrate try=attempt allow=let=permit allowed=permitted occur=happen change=modify=alter
+get=obtain=receive=acquire give=provide tell=inform think=believe speak=talk look=appear purpose=aim=goal reason=cause benefit=advantage
+main=primary=principal chief=head meaning=definition difference=distinction typical=usual=normal average=mean often=frequently usually=normally
+approximately=about=roughly around=about necessary=required=needed possible=feasible correct=right=proper wrong=incorrect mum=mom=mother
+dad=father grandma=grandmother grandpa=grandfather couch=sofa trash=garbage=rubbish cookie=biscuit bill=invoice photo=picture=image=pic
+attorney=lawyer cop=police film=movie tv=television email=mail internet=web website=site=webpage folder=directory function=method screen=display=monitor
+broken=damaged begin=start shut=close turn=switch enable=activate disable=deactivate setup=configure=install raise=increase=boost reduce=decrease=lower=cut
+safe=secure prevent=avoid=stop treat=cure signs=symptoms symptom=sign illness=disease=sickness medicine=drug=medication=medicament tablet=pill
 """
 
 
@@ -213,3 +229,16 @@ def _sets() -> dict[str, dict[str, str]]:
 OPPOSITES = _opposites()
 SETS = _sets()
 FORMATS = {_key(w): _key(m.split("=")[0]) for m in FORMATS_TEXT.split() for w in m.split("=")}
+
+
+def _synonyms() -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for group in SYNONYMS_TEXT.split():
+        keys = {_key(w) for w in group.split("=")}
+        for key in keys:
+            found.setdefault(key, set()).update(keys)
+    return {word: frozenset(others) for word, others in found.items()}
+
+
+SYNONYMS = _synonyms()
+"""Words that one may stand for another in most questions."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..errors import BackendError
 from .features import alignment, flags
 from .network import forward, shapes
-from .text import Parsed
+from .text import Parsed, parse
 
 Floats = npt.NDArray[np.float32]
 
@@ -57,7 +57,9 @@ class Scorer:
         ]
         dim, width = out[0]["value.w"].shape
         wanted = shapes(dim, len(self._mean), width)
-        if any({n: v.shape for n, v in w.items()} != wanted for w in out):
+        if len(self._mean) != _count() or any(
+            {n: v.shape for n, v in w.items()} != wanted for w in out
+        ):
             raise BackendError("the verifier's weights do not fit this version")
         return out
 
@@ -88,11 +90,18 @@ def describe(
 ) -> Floats:  # fmt: skip
     """All features of a pair as they are, (features,)."""
     aligned = alignment(ids_a, rows_a, ids_b, rows_b, idf)
-    return np.concatenate([aligned, np.float32([cosine]), flags(a, b)]).astype(np.float32)
+    return np.concatenate([aligned, np.array([cosine], np.float32), flags(a, b)]).astype(np.float32)
 
 
 def unit_rows(rows: Floats) -> Floats:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-9))
+    norms = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
+    return (rows / np.maximum(norms, np.float32(1e-9))).astype(np.float32)
+
+
+def _count() -> int:
+    """How many features this version makes."""
+    nothing, one, row = parse(""), np.zeros(1, np.int64), np.ones((1, 1), np.float32)
+    return len(describe(nothing, nothing, one, row, one, row, 1.0, np.ones(1, np.float32)))
 
 
 @lru_cache(maxsize=1)

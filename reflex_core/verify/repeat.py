@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
@@ -50,12 +51,20 @@ def is_same_text(a: Parsed, b: Parsed) -> bool:
     return bool(a.words) and _marks(a) == _marks(b) and _plain(a) == _plain(b)
 
 
-def is_repeat(a: Parsed, b: Parsed) -> bool:
-    """The same English words in the same order, give or take politeness, joins and slips."""
+def is_same_wording(a: Parsed, b: Parsed) -> bool:
+    """The same English words in the same order, give or take politeness, joins and hyphens."""
     if not a.core or not b.core or _marks(a) != _marks(b):
         return False
     x, y = _canonical(a), _canonical(b)
-    if x == y or "".join(x) == "".join(y):
+    return x == y or "".join(x) == "".join(y)
+
+
+def is_repeat(a: Parsed, b: Parsed) -> bool:
+    """The same wording, give or take slips of the finger."""
+    if not a.core or not b.core or _marks(a) != _marks(b):
+        return False
+    x, y = _canonical(a), _canonical(b)
+    if is_same_wording(a, b):
         return True
     if len(x) != len(y):
         return False
@@ -71,7 +80,9 @@ def is_repeat(a: Parsed, b: Parsed) -> bool:
 
 
 def _marks(p: Parsed) -> Counter[str]:
-    return Counter(_SYMBOLS.findall(p.raw))
+    """Signs that may change the meaning, emoji among them."""
+    odd = (c for c in p.raw if ord(c) > 127 and unicodedata.category(c)[0] == "S")
+    return Counter([*_SYMBOLS.findall(p.raw), *odd])
 
 
 def _plain(p: Parsed) -> str:

@@ -15,7 +15,7 @@ MAX_CHARS = 4000
 """Longer texts are never compared (see domain.py); this bounds the work."""
 
 _WORD = re.compile(r"[cf](?:\+\+|#)(?!\w)|\.net\b|[^\W_]+(?:'[^\W_]+)*", re.IGNORECASE)
-_APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "`": "'", "´": "'", "ʼ": "'"})
+_APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "´": "'", "ʼ": "'"})
 
 _SHORT = {
     "cannot": "can not", "cant": "can not", "wont": "will not", "dont": "do not", "doesnt": "does not",
@@ -85,6 +85,32 @@ _SPELLING = (
 )
 _NUMBERISH = re.compile(r"\d")
 
+_PHRASES = tuple(
+    (re.compile(pattern, re.IGNORECASE), put)
+    for pattern, put in (
+        (r"\bunited states(?: of america)?\b|\bu\.s\.a?\.?(?!\w)", "USA"),
+        (r"\bunited kingdom\b|\bgreat britain\b", "UK"),
+        (r"\beuropean union\b", "EU"),
+        (r"\b(?:second world war|world war (?:ii|two|2)|ww ?(?:ii|2))\b", "WW2"),
+        (r"\b(?:first world war|world war (?:i|one|1)|ww ?(?:i|1))\b", "WW1"),
+        (r"\b(?:microsoft|ms) (?=word|excel|powerpoint|outlook|teams|access\b)", ""),
+        (r"\bgoogle (?=chrome|docs|sheets|maps|drive|photos|calendar\b)", ""),
+        (r"\bartificial intelligence\b", "AI"),
+        (r"\bnew york city\b", "NYC"),
+    )
+)
+"""Names with a short form that is read as the same."""
+
+CLOSED_TEXT = """
+a an the of to in on at for from with by as and or but if then than that this these those it its
+is are was were be been am do does did done have has had will would can could should may might
+must shall i me my mine you your we us our he him his she her they them their there here what
+which who whom whose when where why how not no so too very just also about into onto over under up
+down out off any some all each every
+"""
+CLOSED = frozenset(CLOSED_TEXT.split())
+"""Function words."""
+
 
 @dataclass(frozen=True)
 class Word:
@@ -151,6 +177,9 @@ def _expand(word: str) -> str:
 @lru_cache(maxsize=20000)
 def spelling(word: str) -> str:
     """British and American forms, and a few words with two spellings, become one."""
+    if not word.isascii():
+        plain = unicodedata.normalize("NFKD", word)
+        word = "".join(c for c in plain if not unicodedata.combining(c))
     if len(word) < 5 or _NUMBERISH.search(word):
         return word
     for pattern, put in _SPELLING:
@@ -185,6 +214,8 @@ def stem(word: str) -> str:
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Parsed:
     raw = unicodedata.normalize("NFKC", text[:MAX_CHARS]).translate(_APOSTROPHES)
+    for pattern, put in _PHRASES:
+        raw = pattern.sub(put, raw)
     raw = re.sub(r"\bw/(?:o\b| )", lambda m: "without" if m[0][-1] in "oO" else "with ", raw)
     raw = re.sub(r"\b((?:[A-Za-z]\.){2,})", lambda m: m[1].replace(".", ""), raw)
     words: list[Word] = []

@@ -34,10 +34,10 @@ import public  # noqa: E402
 import vectors  # noqa: E402
 from fit import Data, fit, predict  # noqa: E402
 
-from reflex_core.backends.onnx_files import BUNDLED_NAME  # noqa: E402
+from reflex_core.backends.onnx_files import BUNDLED_NAME, bundled_model  # noqa: E402
 from reflex_core.verify.guards import first_veto  # noqa: E402
 from reflex_core.verify.model import CLIP, FORMAT, WEIGHTS, describe  # noqa: E402
-from reflex_core.verify.text import parse  # noqa: E402
+from reflex_core.verify.text import parse, spelling  # noqa: E402
 
 SEED = 7
 EPOCHS = 3
@@ -56,12 +56,11 @@ def idf_table(texts: vectors.Texts) -> np.ndarray:
 
 
 def word_list(texts: list[str]) -> str:
-    """Words that two texts have, typed without slips (the corpora before noise)."""
+    """Words that two texts have, typed without slips, and the whole words among the word pieces."""
+    vocabulary = bundled_model().model.with_name("vocab.txt").read_text("utf-8").split("\n")
     seen = Counter(w for t in texts for w in set(parse(t).lower))
-    words = sorted(
-        w for w, n in seen.items() if n >= 2 and len(w) >= 4 and re.fullmatch("[a-z]+", w)
-    )
-    return "\n".join(words) + "\n"
+    words = {w for w, n in seen.items() if n >= 2} | {spelling(w) for w in vocabulary}
+    return "\n".join(sorted(w for w in words if re.fullmatch("[a-z]{4,}", w))) + "\n"
 
 
 def all_pairs(folder: Path) -> tuple[list[pairs.Pair], vectors.Texts, list[str]]:

@@ -16,14 +16,13 @@ def _unit(rng, n):
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**16))
-def test_alignment_is_finite_and_symmetric_but_for_order(n, m, seed):
+def test_alignment_is_finite_and_symmetric(n, m, seed):
     rng = np.random.default_rng(seed)
     a, b = _unit(rng, n), _unit(rng, m)
     i, j = rng.integers(0, 50, n), rng.integers(0, 50, m)
     one, other = alignment(i, a, j, b, IDF), alignment(j, b, i, a, IDF)
     assert np.isfinite(one).all()
-    keep = np.arange(len(one)) != len(one) - 4  # inversions are counted along the first text
-    np.testing.assert_allclose(one[keep], other[keep], atol=1e-5)
+    np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_alignment_of_a_text_with_itself():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from reflex_core.verify.guards import (
     VETOES,
+    edits,
     entities,
     first_veto,
     literals,
@@ -75,6 +76,15 @@ REFUSED = [
     (order.direction, "flights from Rome to Oslo", "flights from Oslo to Rome"),
     (order.direction, "convert a to b please now", "convert b to a please now"),
     (order.direction, "is tea healthier than coffee", "is coffee healthier than tea"),
+    (literals.symbol, "is 😊 rude", "is 😏 rude"),
+    (literals.code, "what does print(7 // 2) give", "what does print(7 % 2) give"),
+    (literals.code, "what is 5 * 3", "what is 5 + 3"),
+    (order.roles, "my boss owes me an apology", "I owe my boss an apology"),
+    (order.roles, "Who did Rome defeat?", "Who defeated Rome?"),
+    (edits.inflection, "who owned that airline", "who owns that airline"),
+    (edits.small_edit, "bar chart in seaborn please", "bar chart in bokeh please"),
+    (edits.small_edit, "put it in the page header", "put it in the page footer"),
+    (edits.small_edit, "insure a car for it", "insure a used car for it"),
     (questions.question_type, "why is it closed", "when is it closed"),
     (questions.question_type, "how many are there", "who are there"),
     (
@@ -112,6 +122,12 @@ PASSED = [
     (shades.requested_format, "give it as yml", "give it as yaml"),
     (order.direction, "flights from Rome to Oslo", "flights to Oslo from Rome"),
     (order.direction, "read a csv in pandas", "pandas: read a csv"),
+    (literals.symbol, "thanks, where is it 😊", "where is it"),
+    (order.roles, "who owes me money", "the people that owe me money: who"),
+    (edits.inflection, "who owned it", "the owner, name him"),
+    (edits.small_edit, "where do I buy a good lamp", "where do I purchase a good lamp"),
+    (edits.small_edit, "who invented the steam engine", "who was the inventor of it"),
+    (edits.small_edit, "how tall is the tower", "the tower: its height?"),
     (questions.question_type, "why is it closed", "what is the reason it is closed"),
     (questions.question_count, "Where is it?", "Where is it? Thanks??"),
 ]  # fmt: skip
@@ -121,7 +137,7 @@ PASSED = [
 def test_refuses(guard, a, b):
     assert guard(parse(a), parse(b))
     assert guard(parse(b), parse(a))
-    assert first_veto(parse(a), parse(b)).startswith("veto-")
+    assert first_veto(parse(a), parse(b), (*VETOES, edits.small_edit)).startswith("veto-")
 
 
 @pytest.mark.parametrize(("guard", "a", "b"), PASSED)
@@ -132,7 +148,7 @@ def test_lets_pass(guard, a, b):
 
 def test_every_guard_is_tested_both_ways():
     for pairs in (REFUSED, PASSED):
-        assert {guard for guard, _, _ in pairs} == set(VETOES)
+        assert {guard for guard, _, _ in pairs} == {*VETOES, edits.small_edit}
 
 
 @pytest.mark.parametrize("text", sorted({t for _, *both in REFUSED + PASSED for t in both}))
@@ -177,6 +193,6 @@ words = st.sampled_from(
 @given(st.one_of(st.text(), st.lists(words).map(" ".join)), st.lists(words).map(" ".join))
 def test_guards_are_symmetric_and_never_raise(one, other):
     a, b = parse(one), parse(other)
-    for guard in VETOES:
+    for guard in (*VETOES, edits.small_edit):
         assert bool(guard(a, b)) == bool(guard(b, a))
         assert guard(a, a) is None

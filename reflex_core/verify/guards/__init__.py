@@ -9,19 +9,21 @@ from collections.abc import Callable
 
 from ..text import Parsed
 from .contrast import contrast
+from .edits import inflection, small_edit
 from .entities import entity
-from .literals import code, link, quote
+from .literals import code, link, quote, symbol
 from .numbers import date, identifier, number, unit
-from .order import direction
+from .order import direction, roles
 from .questions import question_count, question_type
 from .shades import negation, quantifier, requested_format, tense
 
+__all__ = ["LITERAL", "VETOES", "first_veto", "small_edit"]
+
 Guard = Callable[[Parsed, Parsed], str | None]
 
+LITERAL: tuple[Guard, ...] = (link, quote, code, symbol)
 VETOES: tuple[Guard, ...] = (
-    link,
-    quote,
-    code,
+    *LITERAL,
     date,
     number,
     identifier,
@@ -31,16 +33,18 @@ VETOES: tuple[Guard, ...] = (
     entity,
     negation,
     direction,
+    roles,
     quantifier,
     tense,
+    inflection,
     question_type,
     question_count,
 )
 
 
-def first_veto(a: Parsed, b: Parsed) -> str | None:
+def first_veto(a: Parsed, b: Parsed, guards: tuple[Guard, ...] = VETOES) -> str | None:
     """The reason of the first guard that refuses: `veto-number`."""
-    for guard in VETOES:
+    for guard in guards:
         reason = guard(a, b)
         if reason is not None:
             return f"veto-{reason}"

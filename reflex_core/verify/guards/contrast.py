@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from ..lexicon import OPPOSITES, SETS
 from ..text import Parsed, closeness, stem
+from .shades import GATE
 
 _NEEDED = {
     "lang",
@@ -68,7 +69,7 @@ def opposites(a: Parsed, b: Parsed) -> int:
 
 
 def contrast(a: Parsed, b: Parsed) -> str | None:
-    if opposites(a, b):
+    if opposites(a, b) and closeness(a, b) >= GATE:
         return "antonym"
     x, y = members(a), members(b)
     for name in x.keys() | y.keys():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 from ..places import SAME_PLACE
 from ..text import Parsed, stem
@@ -54,6 +55,19 @@ def _initials(lower: tuple[str, ...]) -> set[str]:
     return {letters[i : i + n] for n in range(2, 6) for i in range(len(letters) - n + 1)}
 
 
+def _joined(name: str, words: tuple[str, ...]) -> list[str]:
+    """The name written together with the word before or after: `Wi-Fi` and `wifi`."""
+    return (
+        [
+            one + other
+            for one, other in pairwise(words)
+            if name in (one, other) and len(one + other) > 3
+        ]
+        if len(name) < 4
+        else []
+    )
+
+
 def missing_names(a: Parsed, b: Parsed) -> list[str]:
     """Names of either text that the other does not have in any form."""
     out: list[str] = []
@@ -62,12 +76,18 @@ def missing_names(a: Parsed, b: Parsed) -> list[str]:
         if not here:
             continue
         stems = {stem(w) for w in other.lower}
-        places = {SAME_PLACE[w] for w in other.lower if w in SAME_PLACE}
+        places = {
+            c
+            for w in other.lower
+            if (c := SAME_PLACE.get(w) or SAME_PLACE.get(w.removesuffix("s")))
+        }
         squashed = "".join(other.lower)
         for name, shape in here.items():
             if stem(name) in stems or (len(name) > 3 and name in squashed):
                 continue
-            if SAME_PLACE.get(name) in places:
+            if any(n in squashed for n in _joined(name, one.lower)):
+                continue
+            if (SAME_PLACE.get(name) or SAME_PLACE.get(name.removesuffix("s"))) in places:
                 continue
             if shape.isupper() and 2 <= len(name) <= 5 and name in _initials(other.lower):
                 continue

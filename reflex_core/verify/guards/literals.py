@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 
 from ..text import Parsed
@@ -21,7 +22,9 @@ _FENCE = re.compile(r"```[^\n`]*\n(.*?)```|```(.*?)```", re.DOTALL)
 _TICKS = re.compile(r"`([^`\n]+)`")
 _CODE = re.compile(
     r"(?<![\w-])--?[A-Za-z][\w-]*(?:=\S+)?"  # a flag
-    r"|[A-Za-z_][\w.]*\(\)"  # a call without arguments
+    r"|[A-Za-z_][\w.]*\([^()\n]*\)"  # a call
+    r"|(?<!\S)=[A-Za-z(][^\s,;?]*"  # a formula
+    r"|\d+(?:\.\d+)? ?(?:[*%^+]|//|\*\*|/(?! ?\d+ ?(?:cup|tsp|tbsp))) ?\d+(?:\.\d+)?(?![\d/])"  # a sum
     r"|\b[a-z]\w*(?:_\w+)+\b|\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b"  # snake_case, UPPER_CASE
     r"|(?<![\w.])(?:\.{0,2}/|~/)[\w.-]+(?:/[\w.*-]+)*"  # a path
     r"|\b[A-Za-z]:\\\S+|\b[\w-]+\.(?:py|js|ts|java|c|cpp|h|rs|go|rb|sh|sql|json|ya?ml|toml|ini|cfg|conf|env|csv|txt|md|log|html|css|xml|dll|exe|jar|lock)\b"
@@ -89,6 +92,12 @@ def quote(a: Parsed, b: Parsed) -> str | None:
             if (f" {plain} " if plain else text) not in (there if plain else other.raw):
                 return "quote"
     return None
+
+
+def symbol(a: Parsed, b: Parsed) -> str | None:
+    """One emoji or sign in the place of another."""
+    x, y = ({c for c in p.raw if unicodedata.category(c) == "So"} for p in (a, b))
+    return "symbol" if x and y and x != y else None
 
 
 def code(a: Parsed, b: Parsed) -> str | None:

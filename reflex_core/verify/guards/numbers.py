@@ -41,27 +41,13 @@ _SCALE_WORDS = {
     "trillion": 1e12,
     "grand": 1e3,
 }
-_WORDS = {w: i for i, w in enumerate(
-    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"])}  # fmt: skip
-_WORDS |= {
-    w: 10 * i
-    for i, w in enumerate(
-        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2
-    )
-}
-_WORDS |= {
-    "dozen": 12,
-    "fourty": 40,
-    "twice": 2,
-    "thrice": 3,
-    "double": 2,
-    "triple": 3,
-    "half": 0.5,
-    "second": 2,
-    "both": 2,
-    "dual": 2,
-    "pair": 2,
-    "couple": 2,
+_UNITS_OF_TEN = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+NUMBER_WORDS: dict[str, float] = {
+    **{w: i for i, w in enumerate(_UNITS_OF_TEN.split())},
+    **{w: 10 * i for i, w in enumerate(_TENS.split(), 2)},
+    **{"dozen": 12, "fourty": 40, "thrice": 3, "triple": 3, "half": 0.5},
+    **dict.fromkeys(("twice", "double", "second", "both", "dual", "pair", "couple"), 2),
 }
 _LOOSE = {
     "zero",
@@ -283,8 +269,8 @@ def _number_words(p: Parsed, numbers: set[float], loose: set[float]) -> set[floa
     current: float | None = None
     strict = False
     for word in [*p.core, ""]:
-        if word in _WORDS:
-            value = float(_WORDS[word])
+        if word in NUMBER_WORDS:
+            value = float(NUMBER_WORDS[word])
             if current is not None and current % 10 == 0 and current >= 20 and value < 10:
                 current += value
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ..text import Parsed, stem
+from ..text import CLOSED, Parsed, closeness, stem
 
 _STOP = frozenset(
     [
@@ -119,3 +119,31 @@ def _swapped(a: Parsed, b: Parsed) -> bool:
         return False
     between = set(x[moved[0] : moved[-1] + 1])
     return len(moved) == 2 and between.isdisjoint(_MIRROR) and moved[1] - moved[0] > 1
+
+
+_SUBJECT = {"i": 1, "we": 2, "he": 3, "she": 4, "they": 5}
+_OBJECT = {"me": 1, "us": 2, "him": 3, "her": 4, "them": 5}
+_AUXILIARY = frozenset(["do", "does", "did"])
+
+
+def roles(a: Parsed, b: Parsed) -> str | None:
+    """Who does it to whom: `my boss owes me` and `I owe my boss`; `who did X beat`, `who beat X`."""
+    if closeness(a, b) < 0.5:
+        return None
+    doing = [{_SUBJECT[w] for w in p.core if w in _SUBJECT} for p in (a, b)]
+    done_to = [{_OBJECT[w] for w in p.core if w in _OBJECT} for p in (a, b)]
+    for here, there in ((0, 1), (1, 0)):
+        turned = (doing[here] - doing[there]) & (done_to[there] - done_to[here])
+        if turned:
+            return "direction"
+    content = [{stem(w) for w in p.core if w not in CLOSED} for p in (a, b)]
+    asks = [
+        p.core[0] in {"who", "what", "which"} and p.core[1] in _AUXILIARY
+        if len(p.core) > 2
+        else None
+        for p in (a, b)
+    ]
+    same_start = bool(a.core and b.core and a.core[0] == b.core[0] == "who")
+    if same_start and content[0] == content[1] and None not in asks and asks[0] != asks[1]:
+        return "direction"
+    return None

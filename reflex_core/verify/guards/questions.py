@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ..text import Parsed
+from ..text import Parsed, closeness
+from .shades import GATE
 
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (name, re.compile(pattern))
@@ -56,4 +57,6 @@ def question_type(a: Parsed, b: Parsed) -> str | None:
 def question_count(a: Parsed, b: Parsed) -> str | None:
     """Several questions in one text, and not as many in the other."""
     x, y = (sum(len(s.split()) > 3 for s in _ASKED.findall(p.raw)) for p in (a, b))
+    if closeness(a, b) < GATE:
+        return None
     return "question-count" if max(x, y) >= 2 and min(x, y) >= 1 and x != y else None

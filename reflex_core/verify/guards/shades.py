@@ -8,6 +8,8 @@ from functools import lru_cache
 from ..lexicon import FORMATS
 from ..text import Parsed, closeness, stem
 
+GATE = 0.3
+"""Below this closeness the texts are worded so differently that a small word says little."""
 _NEGATORS = frozenset(
     [
         "not",
@@ -94,6 +96,8 @@ def quantifiers(p: Parsed) -> frozenset[str]:
 
 def quantifier(a: Parsed, b: Parsed) -> str | None:
     """One quantifier in the place of another; or one that limits (only, half, other) on one side."""
+    if closeness(a, b) < GATE:
+        return None
     x, y = quantifiers(a), quantifiers(b)
     left, right = x - y, y - x
     if left and right:
@@ -131,7 +135,7 @@ def head_tense(p: Parsed) -> str | None:
 
 def tense(a: Parsed, b: Parsed) -> str | None:
     x, y = head_tense(a), head_tense(b)
-    return "tense" if x and y and x != y else None
+    return "tense" if x and y and x != y and closeness(a, b) >= GATE else None
 
 
 @lru_cache(maxsize=4096)
