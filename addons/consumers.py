@@ -30,7 +30,8 @@ _VIEWS = ("view", "webaddon")
 
 def of_flows(master: Master, options: Options) -> list[str]:
     """What consumes flows beside us, by name. mitmdump's own print-out does not count."""
-    found = [name for name in _VIEWS if master.addons.get(name)]
+    # An empty view is false.
+    found = [name for name in _VIEWS if master.addons.get(name) is not None]
     found += [name for name in _OPTIONS if name in options and getattr(options, name)]
     if len(options.scripts) > 1:
         found.append("scripts")

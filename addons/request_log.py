@@ -36,7 +36,8 @@ def install(name: str) -> None:
     logger = logging.getLogger(name)
     logger.propagate = False
     readers = [h for h in logging.getLogger().handlers if not isinstance(h, LegacyLogEvents)]
-    # A record that nobody reads is not even made.
-    logger.setLevel(min((handler.level for handler in readers), default=logging.WARNING))
+    # A record that nobody reads is not even made. Level 0 would mean the root logger's.
+    lowest = min((handler.level for handler in readers), default=logging.WARNING)
+    logger.setLevel(max(1, lowest))
     if not any(isinstance(handler, RequestLogHandler) for handler in logger.handlers):
         logger.addHandler(RequestLogHandler())
