@@ -45,7 +45,7 @@ from .semantic_types import Parts
 from .similar import SimilarFlights
 from .stats import Stats
 from .storage import Storage
-from .types import ChatRequest, Completion, Json, Keys, Meaning, Target
+from .types import ChatRequest, Json, Keys, Meaning, Target
 
 if TYPE_CHECKING:
     from .otel import Telemetry
@@ -123,12 +123,12 @@ class App:
         self._stopping = True
         await self.review.stop()
         if not self._quiet.is_set():
+            grace = self.config.shutdown_grace
+            logger.info("reflex: stopping; open answers have %g s, or until a second signal", grace)
             waits = [asyncio.ensure_future(self._quiet.wait())]
             if hurry is not None:
                 waits.append(asyncio.ensure_future(hurry.wait()))
-            await asyncio.wait(
-                waits, timeout=self.config.shutdown_grace, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait(waits, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 wait.cancel()
         for task in list(self._tasks):
@@ -342,6 +342,7 @@ class App:
                 idle_timeout=config.idle_timeout,
                 new_id=_new_id,
                 now=self.clock,
+                wishes=prepared.wishes,
                 may_share=shared,
                 stream_upstream=shared and config.stream_upstream and _can_stream(request),
             )
@@ -400,18 +401,21 @@ class App:
                 del self._flights[exact]
             self.similar.remove(exact, flight)
 
-    async def _stored(self, call: Call) -> Completion | None:
+    async def _stored(self, call: Call) -> Hit | None:
         """What is stored under a fallback's own key."""
-        if not self.config.cache or not call.may_share:
-            return None
-        return await self.lookup.completion(call.keys, self.clock())
+        return await self._kept(call, self.clock())
 
-    async def _stale(self, call: Call) -> Completion | None:
+    async def _stale(self, call: Call) -> Hit | None:
         """An answer past its TTL, but not by more than `stale_if_error`."""
         grace = self.config.stale_if_error
-        if not (grace and self.config.cache and call.may_share):
+        return await self._kept(call, self.clock() - grace) if grace else None
+
+    async def _kept(self, call: Call, now: float) -> Hit | None:
+        if not (self.config.cache and call.may_share):
             return None
-        return await self.lookup.completion(call.keys, self.clock() - grace)
+        hit = await self.lookup.kept(call.keys, now)
+        young = hit is not None and call.wishes.accepts(self.clock() - hit.entry.created)
+        return hit if young else None
 
     # ------------------------------------------------------------------ everything else
 

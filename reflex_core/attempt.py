@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from . import codecs
 from .codecs.base import Codec
 from .codecs.openai_body import edit
+from .controls import NONE, Controls
 from .errors import ApiError, UpstreamError
 from .exchange import Exchange
 from .flight import Flight
@@ -33,6 +34,7 @@ class Call:
     idle_timeout: float
     new_id: Callable[[], str]
     now: Callable[[], float]
+    wishes: Controls = NONE
     may_share: bool = True
     """Other requests may join this answer, and a broken one may be continued later."""
     stream_upstream: bool = True

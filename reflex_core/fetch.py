@@ -15,12 +15,14 @@ from dataclasses import dataclass, replace
 
 from .attempt import Call, attempt, details_of, refuses_streams, streamed
 from .breaker import Breakers
+from .controls import Status
 from .errors import ApiError, BadRequest, UpstreamError
 from .exchange import Exchange
 from .flight import Flight
+from .lookup import Hit
 from .partial import Partial, Partials, continues, continuing
 from .render import events_of
-from .types import Completion, TextDelta, UsageEvent
+from .types import TextDelta, UsageEvent
 from .upstream import Upstream
 
 logger = logging.getLogger("reflex")
@@ -53,7 +55,7 @@ class Plan:
     """The answer was a stored one of a fallback, or a stale one: nothing to store."""
 
 
-Stored = Callable[[Call], Awaitable[Completion | None]]
+Stored = Callable[[Call], Awaitable[Hit | None]]
 
 
 class Fetcher:
@@ -113,8 +115,8 @@ class Fetcher:
                     flight.status = "miss"  # only the first target could have continued it
                 continue
             try:
-                if position and (completion := await self._stored(call)) is not None:
-                    self._serve(flight, plan, call, completion)
+                if position and (hit := await self._stored(call)) is not None:
+                    self._serve(flight, plan, call, hit, hit.status)
                     return
                 await self._answer(flight, call, None if position else plan.partial, is_last)
                 plan.answered = call
@@ -130,14 +132,16 @@ class Fetcher:
                     logger.warning("reflex: fallback %s cannot answer (%s)", name, _brief(error))
                 self.fell_back += not is_last
         first = plan.calls[0]
-        if (completion := await self._stale(first)) is not None:
-            flight.status = "stale"
-            self._serve(flight, plan, first, completion)
+        if (hit := await self._stale(first)) is not None:
+            self._serve(flight, plan, first, hit, "stale")
             return
         raise last or UpstreamError(ApiError(502, "No provider could be asked."))
 
-    def _serve(self, flight: Flight, plan: Plan, call: Call, completion: Completion) -> None:
+    def _serve(self, flight: Flight, plan: Plan, call: Call, hit: Hit, status: Status) -> None:
         """Answer with what was stored earlier."""
+        completion, entry, now = hit.completion, hit.entry, call.now()
+        flight.status = status
+        flight.kept = (None if entry.expires is None else entry.expires - now, now - entry.created)
         exchange = flight.begin(Exchange(completion.id, completion.created, completion.model))
         flight.details = details_of(call.target)
         flight.publish(exchange.take(list(events_of(completion))))

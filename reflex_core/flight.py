@@ -50,6 +50,8 @@ class Flight:
         self.details: dict[str, str] = {}
         """Answer headers that only the upstream call knows."""
         self.has_fallbacks = False
+        self.kept: tuple[float | None, float] | None = None
+        """TTL and age (seconds) of the stored answer that is served instead of the provider's."""
         self.transcript: Transcript | None = None
         """Where what the provider says is noted, if anywhere."""
         self.task: asyncio.Task[None] | None = None

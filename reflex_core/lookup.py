@@ -114,11 +114,10 @@ class Lookup:
         self._storage.memory.put(entry, completion)
         return Hit("hit-l1-exact", entry, completion)
 
-    async def completion(self, keys: Keys, now: float) -> Completion | None:
+    async def kept(self, keys: Keys, now: float) -> Hit | None:
         """What `exact` finds; None also when the store fails."""
         try:
-            found = await self.exact(keys, now)
+            return await self.exact(keys, now)
         except BackendError as error:
             logger.debug("reflex: store: %s", error)  # the store itself has warned once
             return None
-        return found.completion if found else None

@@ -140,13 +140,15 @@ class Pending:
         return self._reader.flight.status or self._note.status
 
     def _headers(self, error: ApiError | None = None) -> Headers:
-        note = self._note
+        note, flight = self._note, self._reader.flight
+        ttl, age = flight.kept or (None, None)
         cache = answer_headers(
             self.status,
             key=note.key,
             detail=note.detail,
             id=note.id,
-            stored=note.may_store and error is None and self.status != "stale",
+            ttl=ttl,
+            age=age,
+            stored=note.may_store and error is None and flight.kept is None,
         )
-        flight = self._reader.flight
         return (*cache, *(flight.details.items() if flight.settled else ()))

@@ -89,12 +89,12 @@ class Crowd:
     async def __aenter__(self) -> Crowd:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         options = {"verify": False, "trust_env": False, "timeout": 30, "limits": limits}
-        self._http = httpx.AsyncClient(**{**options, **self._options})
+        self.http = httpx.AsyncClient(**{**options, **self._options})
         self.url = f"{self._proxy.base_url}/chat/completions"
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
+        await self.http.aclose()
 
     async def ask(
         self,
@@ -110,7 +110,7 @@ class Crowd:
         """Reads to the end, or leaves as soon as `until` holds. `begun` is set with the status."""
         head = {"authorization": f"Bearer {key}", **(headers or {})}
         request = body(text, **({"stream": True} if stream else {}), **more)
-        async with self._http.stream("POST", self.url, json=request, headers=head) as answer:
+        async with self.http.stream("POST", self.url, json=request, headers=head) as answer:
             seen = Seen(answer.status_code, answer.headers)
             if begun is not None:
                 begun.set()
@@ -124,10 +124,10 @@ class Crowd:
         return asyncio.create_task(self.ask(text, **options))
 
     async def stats(self) -> Any:
-        return (await self._http.get(f"{self._proxy.root}/reflex/stats")).json()
+        return (await self.http.get(f"{self._proxy.root}/reflex/stats")).json()
 
     async def purge(self, what: str, value: str = "") -> None:
-        answer = await self._http.post(
+        answer = await self.http.post(
             f"{self._proxy.root}/reflex/purge",
             json={"what": what, "value": value},
             headers={"x-reflex-admin": "1"},

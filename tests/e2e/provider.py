@@ -42,7 +42,7 @@ class Answer:
     close_delimited: bool = False
     """No length and no chunks: the body ends with the connection."""
     raw: bytes | None = None
-    """Sent instead of all the above."""
+    """Sent instead of all the above, when the gate lets the head pass."""
 
 
 def sse(*values: Any, done: bool = True) -> list[bytes]:
@@ -134,6 +134,7 @@ class Provider:
         self.received.append(request)
         answer = self.reply(request)
         if answer.raw is not None:
+            await _wait(reader, answer.gate, -1)
             writer.write(answer.raw)
             await writer.drain()
             return False

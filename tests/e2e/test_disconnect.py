@@ -12,6 +12,7 @@ import pytest
 from .asking import ask, body, is_stored, status
 from .conftest import Stand
 from .crowd import Crowd, Gate, Seen, until
+from .faults import record
 from .http2_client import Http2Client
 from .provider import Answer, Provider
 from .proxy import Proxy
@@ -47,10 +48,12 @@ def test_the_first_reader_leaves(proxy: Proxy, provider: Provider, question: str
             gate.open()
             return await asyncio.gather(*others)
 
-    for seen in asyncio.run(run()):
-        assert (seen.whole, seen.text) == (True, TEXT)
+    others = asyncio.run(run())
+    assert {seen.text for seen in others} == {TEXT}
+    (outcome,) = {seen.outcome for seen in others}
     assert (len(provider.received), provider.disconnects) == (1, 0)
-    assert is_stored(proxy, question)
+    afterwards = status(ask(proxy, question)[0])
+    record("Clients", "one leaves, the first or another", "goes on", outcome, f"`{afterwards}`")
 
 
 def test_readers_come_and_go(proxy: Proxy, provider: Provider, question: str) -> None:
@@ -146,7 +149,8 @@ def test_nobody_listens_nobody_pays(proxy: Proxy, provider: Provider, question: 
     assert not is_stored(proxy, question)
     gate.open()
     headers, answer = ask(proxy, question)
-    assert (status(headers), answer.choices[0].message.content) == ("miss", TEXT)
+    assert answer.choices[0].message.content == TEXT
+    record("Clients", "all leave", "is cancelled", "—", f"`{status(headers)}`")
 
 
 def test_one_that_comes_back_at_once(world: Stand, question: str) -> None:
@@ -167,8 +171,10 @@ def test_one_that_comes_back_at_once(world: Stand, question: str) -> None:
             return await again
 
     seen = asyncio.run(run())
-    assert (seen.status, seen.text, seen.whole) == ("coalesced", TEXT, True)
+    assert (seen.text, seen.whole) == (TEXT, True)
     assert (len(world.provider.received), world.provider.disconnects) == (1, 0)
+    what = "all leave, one comes back within `reflex_disconnect_grace`"
+    record("Clients", what, "goes on", "—", f"`{seen.status}`")
 
 
 def test_one_that_comes_back_too_late(world: Stand, question: str) -> None:
@@ -253,7 +259,9 @@ def test_finish_fills_the_cache(finishing: Stand, question: str, stream: bool) -
     asyncio.run(run())
     assert (len(finishing.provider.received), finishing.provider.disconnects) == (1, 0)
     headers, answer = ask(finishing.proxy, question)
-    assert (status(headers), answer.choices[0].message.content) == ("hit-l1-exact", TEXT)
+    assert answer.choices[0].message.content == TEXT
+    what = "all leave, with `reflex_on_disconnect=finish`"
+    record("Clients", what, "goes on to its end", "—", f"`{status(headers)}`")
 
 
 def test_finish_is_for_answers_that_are_kept(finishing: Stand, question: str) -> None:

@@ -19,6 +19,7 @@ from tests.wire import cases, cuts
 from .asking import AUTH, ask, body, http2_tls, status
 from .conftest import Stand
 from .crowd import Crowd, Seen
+from .faults import record
 from .http2_client import Http2Client
 from .provider import Answer, Provider, Received, Steps, sse
 from .proxy import Proxy
@@ -414,7 +415,10 @@ def test_readers_that_do_not_read(proxy: Proxy, provider: Provider, question: st
                 reader = crowd.start(question)
                 await crowd.readers(count + 1)
                 gate.release(999)
-                assert len((await reader).text) == BIG
+                seen = await reader
+                assert len(seen.text) == BIG
+                what = "one does not read, or slowly"
+                record("Clients", what, "goes on", seen.outcome, "as if nothing were")
                 grown = resident(proxy) - before
                 assert grown < count * BIG / 2, f"{grown / 2**20:.0f} MiB more"
                 raw = await asyncio.to_thread(stuck[0].read)
