@@ -400,7 +400,7 @@ OPTIONS: tuple[Option, ...] = (
         "Hide credentials in the flows of OpenAI requests once they are answered, so that a capture"
         " (`-w`) can be shared. Such a capture needs a shared namespace to be of use to others.",
     ),
-    Option("upstream_proxy", "str", "", "HTTP proxy on the way to providers. Empty: none."),
+    Option("upstream_proxy", "str", "", "HTTP proxy on the way to providers, but for hosts in NO_PROXY. Empty: none."),
     Option(
         "mock_provider", "bool", False, "Same as reflex_provider=mock, with no upstream at all."
     ),

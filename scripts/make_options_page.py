@@ -12,7 +12,7 @@ HEAD = """# Options
 
 Every setting is a mitmproxy option (`--set NAME=VALUE`, or a line in mitmproxy's `config.yaml`), an
 environment variable, and a key of the TOML file that `reflex_config` names. The first of these that
-is set wins. A wrong value stops the start with one line that says what is allowed.
+is set wins (between the first two, mitmproxy lets `config.yaml` win over `--set`). A wrong value stops the start with one line that says what is allowed.
 
 | option | environment | default | allowed | what it does |
 | --- | --- | --- | --- | --- |

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from typing import Any
+from urllib.request import proxy_bypass_environment
 
 import aiohttp
 from yarl import URL
@@ -108,6 +109,10 @@ class HttpUpstream:
             )
         return self._session
 
+    def _proxy_for(self, url: str) -> str | None:
+        """None too for hosts that the variable NO_PROXY names, such as a local Ollama's."""
+        return None if self._proxy is None or proxy_bypass_environment(_host(url)) else self._proxy
+
     async def open(self, request: ProviderRequest, first_byte_timeout: float) -> HttpAnswer:
         """Send `request`, wait for the answer's headers. Raises UpstreamError."""
         session = self._get_session()
@@ -118,7 +123,7 @@ class HttpUpstream:
                     _url(request.url),
                     headers=list(request.headers),
                     data=request.body,
-                    proxy=self._proxy,
+                    proxy=self._proxy_for(request.url),
                     allow_redirects=False,
                 )
         except TimeoutError as error:

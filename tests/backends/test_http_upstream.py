@@ -297,3 +297,11 @@ def test_an_upstream_proxy(provider: Provider) -> None:
     error = failure("https://somewhere.invalid/x", proxy=provider.url)
     assert (error.status, error.code) == (502, "upstream_proxy")
     assert "403" in error.message
+
+
+def test_no_proxy_is_honoured(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "localhost,intra.example")
+    provider.reply = lambda received: Answer([b"straight"])
+    nobody = "http://127.0.0.1:9"
+    assert fetch(provider.url + "/x", proxy=nobody) == [b"straight"]
+    assert failure("http://elsewhere.example/x", proxy=nobody).code == "upstream_connect"
