@@ -140,7 +140,7 @@ class Reader:
         """Never raises for anything a capture may hold."""
         provider = None
         if recorded.kind != "chat":
-            provider = self._compatible_provider(recorded)
+            provider = self._compatible_provider(recorded) if recorded.kind is None else None
             if provider is None:
                 return Skipped(_not_ours(recorded))
         if problem := _unusable(recorded):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from reflex_core.config import Config
@@ -17,8 +18,8 @@ SECRET = b"s" * 32
 NOW = 1_767_225_600.0
 
 
-def config(**options: Any) -> Config:
-    return settings(**options)
+def config(folder: Path | None = None, **options: Any) -> Config:
+    return settings(folder, **options)
 
 
 def body(question: str = "hi", system: str = "", **more: Any) -> dict[str, Any]:
