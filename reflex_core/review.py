@@ -206,11 +206,13 @@ class Review:
         return completion.choices[0].content
 
     def _found_wrong(self, hit: Hit, text: str, call: Call) -> None:
-        """The pair is banned, and kept for the evaluation like one that a user has marked."""
+        """The pair is banned, both ways, and kept for the evaluation like one that a user marked."""
         entry = hit.entry
         logger.warning("reflex: a recheck found a wrong hit (key %s)", entry.key[:8].hex())
         assert entry.question is not None
-        self._remember(self._pair(entry.tenant, text, entry.question), False)
+        asked, stored = self._pair(entry.tenant, text, entry.question)
+        self._remember((asked, stored), False)
+        self._remember((stored, asked), False)
         more: Json = {
             "by": "recheck",
             "model": call.target.model,

@@ -205,3 +205,16 @@ def test_any_values(values: dict[str, Any]) -> None:
     except ConfigError as error:
         line = str(error)
     assert len(line.splitlines()) == 1
+
+
+# ---------------------------------------------------------------------- the judge
+
+
+@pytest.mark.parametrize("judge", ["gpt-4o", "openai::", "::gpt-4o"])
+def test_a_judge_names_its_provider(judge: str) -> None:
+    assert "must be PROVIDER::MODEL" in refused({"judge": judge})
+
+
+def test_a_judge_of_an_unknown_provider() -> None:
+    assert "unknown provider 'nobody'" in refused({"judge": "nobody::model"})
+    assert build({"judge": "openai::gpt-4o"}, {}).judge == "openai::gpt-4o"

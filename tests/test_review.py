@@ -234,6 +234,8 @@ def test_a_wrong_hit(tmp_path: Path, world: World, caplog: pytest.LogCaptureFixt
             assert world.asked == [STORED, SAME, STORED]
             assert app.stats_json()["recheck"]["wrong"] == 1
             assert await status(app, SAME) == ("miss", "judged-different")
+            await status(app, SAME, **OTHER_MODEL)
+            assert await status(app, STORED, **OTHER_MODEL) == ("miss", "judged-different")
             assert "recheck wrong: 1" in app.stats_lines()
 
     go(run())
