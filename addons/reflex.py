@@ -404,6 +404,7 @@ def _runner(pending: Pending | EventStream, http1: bool) -> Any:
         else:
             async for chunk in chunks:
                 await send(chunk)
+        pending.close()  # counted before the hooks that come with the end look at it
         await send(None)
 
     return run

@@ -33,6 +33,7 @@ class Proxy:
         *args: str,
         environ: dict[str, str] | None = None,
         wait: bool = True,
+        program: str = "mitmdump",
         script: Path = ROOT / "addons" / "reflex.py",
         **options: str,
     ) -> None:
@@ -50,7 +51,7 @@ class Proxy:
         self._lines: list[str] = []
         self.process = subprocess.Popen(
             [
-                str(BIN / "mitmdump"),
+                str(BIN / program),
                 "--set",
                 f"confdir={confdir}",
                 "--listen-host",
