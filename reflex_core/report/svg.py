@@ -105,15 +105,15 @@ def chart(
 
 def nice(high: float, steps: int = 4) -> list[float]:
     """Round values from 0 to at least `high`, about `steps` of them."""
-    if not (high > 0 and math.isfinite(high)):
-        return [0.0, 1.0]
+    if not 1e-12 < high < 1e15:
+        return [0.0, max(1.0, high)]
     rough = high / steps
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
     return [step * n for n in range(math.ceil(high / step - 1e-9) + 1)]
 
 
-_STEPS = (60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000)
+_STEPS = (60, 300, 900, 1800, 3600, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000)
 """Seconds between two ticks of a time axis."""
 
 
