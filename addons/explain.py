@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from mitmproxy import command, exceptions, flow, http
+from mitmproxy import command, ctx, exceptions, http
 
 from reflex_core import key, readable, why
 from reflex_core.app import App
@@ -24,19 +24,21 @@ class Explain:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @command.command("reflex.why")
-    def why(self, flow: flow.Flow) -> Sequence[str]:
-        """Why the flow was answered as it was: tiers, neighbours, and what differs for a miss."""
+    def why(self, request: str) -> Sequence[str]:
+        """Why it was answered as it was: tiers, neighbours, and what differs for a miss. `request` is a
+        flow (@focus) or what X-Reflex-Id says."""
+        sight = self._sight()
         try:
-            return why.lines(self._sight().why(_id(flow)))
+            return why.lines(sight.why(_asked(sight, request)[0]))
         except NotFound as error:
             raise exceptions.CommandError(str(error)) from None
 
     @command.command("reflex.wrong")
-    def wrong(self, flow: flow.Flow) -> str:
-        """The stored answer that the flow got is wrong: never serve it for this question again."""
-        sight, id = self._sight(), _id(flow)
-        assert isinstance(flow, http.HTTPFlow)
-        asked = key.last_text(readable.loads(flow.request.get_content(strict=False) or b""))
+    def wrong(self, request: str) -> str:
+        """The stored answer was wrong: never serve it for this question again. `request` is a flow
+        (@focus) or what X-Reflex-Id says."""
+        sight = self._sight()
+        id, asked = _asked(sight, request)
         task = asyncio.create_task(_mark(sight, id, asked))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -59,9 +61,19 @@ async def _mark(sight: Sight, id: str, asked: str | None) -> None:
     logger.info("reflex: marked as wrong: %s", ", ".join(f"{k} {v}" for k, v in done.items()))
 
 
-def _id(flow: flow.Flow) -> str:
+def _asked(sight: Sight, request: str) -> tuple[str, str | None]:
+    """(X-Reflex-Id, the question's text where there is a flow)."""
+    if sight.knows(request):
+        return request, None
+    if "view.flows.resolve" not in ctx.master.commands.commands:
+        raise exceptions.CommandError("no such request among the last ones, by its X-Reflex-Id")
+    flows = ctx.master.commands.call("view.flows.resolve", request)
+    if len(flows) != 1:
+        raise exceptions.CommandError(f"{len(flows)} flows match, one is wanted")
+    flow = flows[0]
     response = flow.response if isinstance(flow, http.HTTPFlow) else None
     id = response.headers.get("x-reflex-id") if response is not None else None
     if not id:
         raise exceptions.CommandError("this flow is no chat request that Reflex answered")
-    return id
+    body = flow.request.get_content(strict=False) or b""
+    return id, key.last_text(readable.loads(body))

@@ -120,6 +120,10 @@ class Sight:
             prompts=self._prompts,
         )
 
+    def knows(self, id: str) -> bool:
+        """Whether `why` and `wrong` know a request by this name."""
+        return self._app.stats.journal.find(id) is not None
+
     def _find(self, id: str) -> Record:
         record = self._app.stats.journal.find(id) if id else None
         if record is None:

@@ -60,6 +60,10 @@ SENTENCES = {
     "text-too-long": "Nothing equal is stored, and the question is longer than the embedder reads.",
     "no-neighbour": "Nothing equal is stored, and no question in the same scope.",
     "too-far": "Nothing equal is stored, and no stored question is near enough.",
+    "other-language": "The nearest stored question is in another language.",
+    "no-token-vectors": "The nearest stored question lacks what the verifier compares.",
+    "other-scope": "The nearest stored question belongs to another conversation or client.",
+    "exact-only": "The nearest stored answer may only be served to an equal request.",
     "below-threshold": "The nearest stored question may mean something else, by the verifier's"
     " judgement.",
     "judged-different": "The nearest stored question means something else, by the judge's verdict or"

@@ -108,6 +108,8 @@ def test_why(shown: Shown, question: str) -> None:
     assert lines[0].startswith("miss (200, ")
     assert "  temperature: stored 0.2, asked 0.7" in lines
     assert question not in str(lines)
+    assert shown.web.command("reflex.why", lines[1].split()[1].rstrip(",")) == lines
+    assert "0 flows match" in shown.web.command("reflex.why", "~u no-such-flow")
     by_flow = admin(shown.proxy, "GET", f"/reflex/why?id={flow['id']}")
     assert by_flow.json["nearest"]["differences"][0]["path"] == "temperature"
 
