@@ -8,6 +8,7 @@ import random
 import socket
 import struct
 import threading
+from itertools import accumulate
 from typing import Any
 
 import httpx
@@ -88,20 +89,19 @@ def recordings(protocol: str) -> dict[str, bytes]:
 @pytest.mark.parametrize("protocol", SPOKEN)
 def test_recorded_streams(world: Stand, question: str, protocol: str) -> None:
     """Whatever the provider says and however its bytes are cut: as if each reader were alone."""
-    said = recordings(protocol)
-    rng = random.Random(protocol)
-    openings: dict[str, float] = {}
+    said, model = recordings(protocol), SPOKEN[protocol][0]
+    rng, all_here = random.Random(protocol), threading.Event()
+    kind = "application/x-ndjson" if protocol == "ollama-chat" else "text/event-stream"
 
     def reply(request: Received) -> Answer:
         name = next(name for name in said if f"<{name}>" in request.body.decode())
-        kind = "application/x-ndjson" if protocol == "ollama-chat" else "text/event-stream"
         pieces = cuts(said[name], seed=len(name))
-        due = [rng.random() * 0.3 for _ in pieces]
+        ends = accumulate(map(len, pieces))
+        half = next(i for i, end in enumerate(ends) if 2 * end > len(said[name]))
 
         def gate(piece: int) -> bool:
-            now = asyncio.get_running_loop().time()
-            start = openings.setdefault(name, now)
-            return piece < 0 or now - start >= sorted(due)[piece]
+            """A bit at a time, and the second half when all have come."""
+            return (piece < half or all_here.is_set()) and (piece < 0 or rng.random() < 0.5)
 
         return Answer(pieces, headers={"content-type": kind}, gate=gate)
 
@@ -111,19 +111,18 @@ def test_recorded_streams(world: Stand, question: str, protocol: str) -> None:
         async with Crowd(world.proxy) as crowd:
 
             async def late(text: str) -> Seen:
-                await asyncio.sleep(rng.random() * 0.25)
-                return await crowd.ask(text, model=SPOKEN[protocol][0])
+                await asyncio.sleep(rng.random() * 0.2)
+                return await crowd.ask(text, model=model)
 
-            for name in said:
-                openings.pop(name, None)
             texts = {name: f"{question} <{name}>" for name in said}
             together = [asyncio.create_task(late(t)) for t in texts.values() for _ in range(5)]
+            await crowd.readers(len(together))
+            all_here.set()
             seen = await asyncio.gather(*together)
-            assert len(world.provider.received) <= 5 * len(said)
+            assert len(world.provider.received) == len(said)
             for at, (name, text) in enumerate(texts.items()):
-                alone = await crowd.ask(
-                    text, model=SPOKEN[protocol][0], headers={"cache-control": "no-store, no-cache"}
-                )
+                apart = {"cache-control": "no-store, no-cache"}
+                alone = await crowd.ask(text, model=model, headers=apart)
                 for reader in seen[5 * at : 5 * at + 5]:
                     assert choices(reader) == choices(alone), name
                     assert reader.outcome == alone.outcome
