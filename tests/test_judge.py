@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reflex_core import codecs
+from reflex_core.catalog_rows import PROVIDERS
 from reflex_core.errors import ApiError, UpstreamError
 from reflex_core.judge import AT_ONCE, MAX_ANSWER, WAITING, Judge
-from reflex_core.types import ChatRequest, Choice, Completion
+from reflex_core.types import ChatRequest, Choice, Completion, Provider, Target
 
 
 class Model:
@@ -90,6 +93,18 @@ def test_what_it_is_asked() -> None:
     assert (system["role"], user["role"]) == ("system", "user")
     assert orjson.loads(user["content"]) == {"asked": asked, "stored": stored}
     assert asked not in system["content"]
+
+
+@pytest.mark.parametrize("row", PROVIDERS.values(), ids=lambda row: row.name)
+def test_every_provider_can_be_asked(row: Provider) -> None:
+    """In its own protocol, with the limit and without randomness."""
+    model = Model()
+    asyncio.run(judge(model).same_question("a", "b"))
+    options = {"region": "us-east-1", "project": "p", "access_key": "k", "secret_key": "s"}
+    target = Target(row, "claude-haiku-4-5", "https://example.com", "key", options)
+    body = codecs.get(row.codec).encode(model.seen[0], target).body.replace(b" ", b"")
+    assert re.search(rb"(max|Max|num)\w*\":8\b", body)
+    assert b'"temperature":0' in body
 
 
 def test_answers_are_compared_with_another_task() -> None:
