@@ -52,6 +52,14 @@ _NULLABLE = frozenset(
 )
 """Documented as "or null, optional": null says the same as leaving it out."""
 
+_OPTIONAL_IN_MESSAGES = frozenset(
+    ["annotations", "audio", "function_call", "name", "refusal", "tool_calls"]
+)
+"""Members of a message that say nothing when they are null or an empty list.
+
+SDKs send answers back as they got them, and hosts differ in which of these they fill in.
+"""
+
 _NUMBERS = frozenset(["frequency_penalty", "presence_penalty", "temperature", "top_p"])
 """Documented as numbers, so 1 and 1.0 are one value. Elsewhere (in a schema, say) they stay apart."""
 
@@ -173,6 +181,9 @@ def meaningful(body: Json) -> Json:
             elif value != value or value in (float("inf"), float("-inf")):
                 value = {"not finite": repr(value)}
         out[name] = value
+    messages = out.get("messages")
+    if isinstance(messages, list):
+        out["messages"] = [_without_empty(turn) for turn in cast(list[Any], messages)]
     if out.get("logprobs") is False:
         del out["logprobs"]
     if out.get("n") == 1 and type(out["n"]) is int:
@@ -181,6 +192,19 @@ def meaningful(body: Json) -> Json:
 
 
 # --------------------------------------------------------------------------- messages
+
+
+def _without_empty(message: Any) -> Any:
+    if not isinstance(message, dict):
+        return message
+    fields = cast(Json, message)
+    if _OPTIONAL_IN_MESSAGES.isdisjoint(fields):
+        return fields
+    return {
+        name: value
+        for name, value in fields.items()
+        if name not in _OPTIONAL_IN_MESSAGES or value not in (None, [])
+    }
 
 
 def _plain(message: Any) -> Any:

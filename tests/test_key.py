@@ -175,6 +175,21 @@ def test_documented_equal(one: dict[str, Any], two: dict[str, Any]) -> None:
     assert exact(one) == exact(two)
 
 
+EMPTY = {"refusal": None, "annotations": [], "audio": None, "tool_calls": None, "name": None}
+
+
+def test_an_answer_sent_back_is_known_whoever_filled_it_in() -> None:
+    """An agent's second request must not depend on which host, or cache, gave the first answer."""
+    plain, full = ask("hi", "ok", "go on"), ask("hi", "ok", "go on")
+    full["messages"][1] |= EMPTY
+    assert exact(plain) == exact(full)
+    assert key.scope(T, "p", "m", plain) == key.scope(T, "p", "m", full)
+    for name, value in (("refusal", ""), ("tool_calls", [{}]), ("name", "x"), ("content", None)):
+        changed = ask("hi", "ok", "go on")
+        changed["messages"][1] |= {name: value}
+        assert exact(changed) != exact(plain)
+
+
 def test_parser_gives_no_number_that_json_cannot_tell_from_null() -> None:
     """`canonical` relies on it."""
     for text in ("NaN", "Infinity", "-Infinity", "1e999"):
