@@ -130,3 +130,13 @@ def test_grafana_is_well_formed() -> None:
         for target in panel["targets"]:
             assert target["expr"].count("(") == target["expr"].count(")")
             assert 'job="$job"' in target["expr"]
+
+
+def test_all_are_documented(tmp_path: Path) -> None:
+    _, text, _ = scraped(tmp_path)
+    page = (GRAFANA.parents[2] / "docs" / "observability.md").read_text(encoding="utf-8")
+    for family in parse(text):
+        if family.name.startswith("reflex_"):
+            name = family.name + ("_total" if family.type == "counter" else "")
+            assert f"| `{name}` | " in page, name
+            assert family.documentation in page, name
