@@ -200,7 +200,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "judge_band",
         "float",
-        0.3,
+        0.5,
         "How far below the verifier's threshold a score may be for the judge to be asked.",
         low=0,
         high=1,
