@@ -137,7 +137,7 @@ def test_a_verdict_is_its_tenants_own(tmp_path: Path, world: World) -> None:
         (NEAR, {}, {"verify": False, "semantic": False}),
         ("how do I bake good bread at home 2", {}, {}),
         (SAME, {}, {}),
-        ("how do I train a quiet dog at home", {}, {}),
+        ("what is the price of gold in euros", {}, {}),
     ],
 )
 def test_when_it_is_not_asked(
