@@ -227,12 +227,12 @@ def world(_world: Stand) -> Stand:
     return _world.fresh()
 
 
-def world_toml(url: str, more: Mapping[str, str]) -> str:
+def world_toml(url: str, more: Mapping[str, str] | None = None) -> str:
     """Rows that move every provider to `url/NAME`, and more rows of compatible hosts without keys.
 
     `nokey` needs a key that is nowhere.
     """
-    places = {name: f"{url}/{name}" for name in PROVIDERS if name != "mock"} | {**more}
+    places = {name: f"{url}/{name}" for name in PROVIDERS if name != "mock"} | {**(more or {})}
     rows = [f'[providers.{name}]\nbase_url = "{place}"\n' for name, place in places.items()]
     rows.append(f'[providers.nokey]\nbase_url = "{url}/nokey"\nkey_env = "NOKEY_API_KEY"\n')
     return "\n".join(rows)
