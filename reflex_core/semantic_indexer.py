@@ -68,7 +68,8 @@ class Indexer:
         self._failing = False
         self._save_at = time.monotonic() + settings.save
         self.ready = threading.Event()
-        """Set when the index holds what the store has, as far as that can be had."""
+        """Set when the index holds what the store has vectors of; where there are none, when they are
+        made, as far as they can be."""
         self._thread = threading.Thread(target=self._main, name="reflex-index", daemon=True)
 
     def start(self) -> None:
@@ -253,6 +254,8 @@ class Indexer:
     def _catch_up(self) -> Iterator[float]:
         """In small steps; each yields the seconds to leave to others before the next."""
         yield from self._compare()
+        if len(self._index):
+            self.ready.set()  # a few more to come are no reason to wait
         yield from self._embed_missing()
         self._save()
 

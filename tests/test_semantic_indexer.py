@@ -149,7 +149,22 @@ def test_the_progress_is_told(
     assert "[##########..........] 16 of 32 answers embedded, about" in caplog.text
 
 
-def test_it_is_not_ready_before_everything_is_embedded(store: Store, run: Running) -> None:
+def test_with_most_vectors_there_it_is_ready_before_the_rest(store: Store, run: Running) -> None:
+    indexer = run.ready(parts())
+    indexer.stored(put(store, "red"))
+    assert indexer.flush(WAIT)
+    (green,) = put(store, "green")
+    embedder = WordEmbedder()
+    embedder.go.clear()
+    of = parts(embedder)
+    run.ready(of)
+    embedder.go.set()
+    poll(lambda: green.id in held(of))
+
+
+def test_without_any_vectors_it_is_not_ready_before_they_are_made(
+    store: Store, run: Running
+) -> None:
     put(store, "red")
     embedder = WordEmbedder()
     embedder.go.clear()
