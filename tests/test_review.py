@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from reflex_core.app import App
+from reflex_core.sight import Sight
 from reflex_core.wrong import REPORTED
 
 from .e2e.provider import Answer
@@ -121,6 +122,26 @@ def test_a_verdict_is_its_tenants_own(tmp_path: Path, world: World) -> None:
             assert await status(app, NEAR, other) == ("miss", "below-threshold")
             await status(app, STORED, other, **OTHER_MODEL)
             assert await status(app, NEAR, other, **OTHER_MODEL) == ("miss", "judged-different")
+
+    go(run())
+
+
+def test_a_user_overrules_the_judge(tmp_path: Path, world: World) -> None:
+    async def run() -> None:
+        async with running(tmp_path, world, judge=JUDGE) as app:
+            await status(app, STORED)
+            await status(app, NEAR)
+            await status(app, STORED, **OTHER_MODEL)
+            headers, _ = await ask(app, NEAR, {"authorization": f"Bearer {KEY}"}, **OTHER_MODEL)
+            assert headers["x-reflex-status"] == "hit-l3-verified"
+            loop = asyncio.get_running_loop()
+            wrong = Sight(app).wrong
+            done = await asyncio.to_thread(wrong, headers["x-reflex-id"], NEAR, loop)
+            assert done["reported"]
+            assert await status(app, NEAR, **OTHER_MODEL) == ("miss", "marked-wrong")
+            third = {"model": "gpt-4.1"}
+            await status(app, STORED, **third)
+            assert await status(app, NEAR, **third) == ("miss", "judged-different")
 
     go(run())
 
