@@ -351,7 +351,7 @@ class App:
 
     def _pending(self, flight: Flight, prepared: Prepared, note: Note) -> Pending:
         def closed(status: Status, code: int) -> None:
-            usage = flight.exchange.completion().usage if flight.exchange else None
+            usage = flight.exchange.usage if flight.exchange else None
             record = prepared.record
             if self._telemetry is not None and flight.exchange is not None:
                 record.answer = answer_of(flight.exchange.completion())

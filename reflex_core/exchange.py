@@ -51,6 +51,11 @@ class Exchange:
         """True when nothing can follow, whether or not the body's end is in."""
         return self.error is not None or (self._decoder is not None and self._decoder.ended)
 
+    @property
+    def usage(self) -> Json | None:
+        """The tokens so far."""
+        return self._folder.usage
+
     def attach(self, decoder: Decoder) -> None:
         """The provider begins to answer. Call it again, after `resume`, for a continuation."""
         self._decoder = decoder

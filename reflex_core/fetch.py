@@ -167,7 +167,7 @@ class Fetcher:
                 if self._streams_in_vain(original, call, flight, error.error):
                     call = original
                     continue
-                if worth_another_try(error.error):
+                if _is_its_fault(error.error):
                     self._breakers.failed(name, call.now())
                 if not _content_seen(flight):
                     if not (may_wait and await self._pause(flight, error.error, retries)):
@@ -242,13 +242,17 @@ class Fetcher:
         if {name: flight.details.get(name) for name in asked} != asked:
             return
         if text := exchange.resumable_text():
-            usage = exchange.completion().usage
-            self.partials.put(call.keys.exact, text, usage, exchange.identity, call.now())
+            self.partials.put(call.keys.exact, text, exchange.usage, exchange.identity, call.now())
 
 
 def worth_another_try(error: ApiError) -> bool:
     """True when the same request may succeed later, or elsewhere."""
     return error.status in _RETRYABLE or error.status >= 500
+
+
+def _is_its_fault(error: ApiError) -> bool:
+    """What counts for a circuit breaker. 429 is about one client's key, and others have their own."""
+    return worth_another_try(error) and error.status != 429
 
 
 def _content_seen(flight: Flight) -> bool:

@@ -19,13 +19,19 @@ from reflex_core.errors import ApiError
 from reflex_core.fetch import Fetcher, Persistence, Plan, worth_another_try
 from reflex_core.flight import Flight
 from reflex_core.inbound import parse
-from reflex_core.partial import Partials
+from reflex_core.lookup import Hit
+from reflex_core.partial import Partial, Partials
+from reflex_core.ports import Entry
 from reflex_core.types import Choice, Completion, Keys, Target
 from tests.e2e.provider import Answer, Provider, Received, sse
 from tests.e2e.speech import chunk, completion, echo, text_frames
 
 SSE = {"content-type": "text/event-stream"}
-KEPT = Completion("kept", 1, "m", (Choice(content="kept", finish_reason="stop"),))
+ANSWER = Completion("kept", 1, "m", (Choice(content="kept", finish_reason="stop"),))
+ENTRY = Entry(
+    b"key", b"tenant", b"scope", "openai", "m", created=900.0, expires=990.0, completion=b""
+)
+KEPT = Hit("hit-l1-exact", ENTRY, ANSWER)
 
 
 @pytest.fixture(autouse=True)
@@ -76,14 +82,14 @@ class Desk:
     """A fetcher, and the flights it fills."""
 
     def __init__(self, retries: int = 2, resumptions: int = 2, failures: int = 5) -> None:
-        self.stored: dict[bytes, Completion] = {}
-        self.stale: Completion | None = None
+        self.stored: dict[bytes, Hit] = {}
+        self.stale: Hit | None = None
         self.upstream = HttpUpstream(connect_timeout=5)
 
-        async def stored(call: Call) -> Completion | None:
+        async def stored(call: Call) -> Hit | None:
             return self.stored.get(call.keys.exact)
 
-        async def stale(call: Call) -> Completion | None:
+        async def stale(call: Call) -> Hit | None:
             return self.stale
 
         self.fetcher = Fetcher(
@@ -313,13 +319,22 @@ def test_a_breaker_passes_over(call: Make, servers: list[Provider]) -> None:
     assert len(servers[0].received) == 3
 
 
+def test_being_too_quick_does_not_open_a_breaker(call: Make, servers: list[Provider]) -> None:
+    """429 is about one client's key; the provider is fine, and others have keys of their own."""
+    refusing(servers[0], 429)
+    desk = Desk(failures=2)
+    for _ in range(4):
+        assert text(desk.fetch(call(), call(1, row="groq"))[0]) == "You said: Hi"
+    assert len(servers[0].received) == 4
+
+
 def test_what_a_fallback_has_stored(call: Make, servers: list[Provider]) -> None:
     refusing(servers[0], 500)
     desk, second = Desk(), call(1)
     desk.stored[second.keys.exact] = KEPT
     flight, plan = desk.fetch(call(), second)
     assert text(flight) == "kept"
-    assert plan.from_store
+    assert (flight.status, plan.from_store) == ("hit-l1-exact", True)
     assert not servers[1].received
 
 
@@ -330,6 +345,7 @@ def test_a_stale_answer_rather_than_none(call: Make, servers: list[Provider]) ->
     flight, plan = desk.fetch(call())
     assert text(flight) == "kept"
     assert (flight.status, plan.from_store) == ("stale", True)
+    assert flight.kept == (-10.0, 100.0), "seconds since its time was over, and since it was made"
     refusing(servers[0], 400)
     assert failure(desk.fetch(call())[0]).status == 400, "the client's own mistake is told"
 
@@ -411,6 +427,28 @@ def test_cancelling_closes_the_connection_and_keeps_the_text(
     asyncio.run(run())
     assert (failure(flight).status, failure(flight).code) == (503, "stopping")
     assert len(desk.fetcher.partials) == 1
+
+
+def test_another_models_text_is_not_kept(call: Make, servers: list[Provider]) -> None:
+    """The fallback is of the same provider, but its words are not the first model's."""
+    refusing(servers[0], 500)
+    desk = Desk(resumptions=1)
+    servers[1].reply = lambda request: Answer(prefix(["The "], False), headers=SSE, drop=True)
+    flight, _ = desk.fetch(call(row="mistral"), call(1, row="mistral"))
+    assert failure(flight).code == "upstream_closed"
+    assert len(desk.fetcher.partials) == 0
+
+
+def test_a_partial_is_of_no_use_while_its_provider_is_passed_over(
+    call: Make, servers: list[Provider]
+) -> None:
+    refusing(servers[0], 500)
+    desk, asked = Desk(failures=1), call(row="mistral")
+    desk.fetch(asked, call(1))
+    partial = Partial("The ", None, "id", 1, "m", expires=2000.0)
+    flight, _ = desk.fetch(plan=Plan([asked, call(1)], partial))
+    assert text(flight) == "You said: Hi"
+    assert flight.status == "miss", "not `continued`"
 
 
 def test_only_shared_answers_are_kept(call: Make, servers: list[Provider]) -> None:

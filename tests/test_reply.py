@@ -177,10 +177,12 @@ def test_a_stale_answer_says_so() -> None:
     async def main() -> None:
         desk = Desk()
         pending = desk.pending()
-        desk.flight.status = "stale"
+        desk.flight.status, desk.flight.kept = "stale", (-10.5, 70.2)
         desk.answer()
         headers = dict((await pending.start())[0].headers)
         assert headers["X-Reflex-Status"] == "stale"
+        assert headers["Age"] == "70"
+        assert "; hit; ttl=-10" in headers["Cache-Status"]
         assert "stored" not in headers["Cache-Status"]
 
     asyncio.run(main())
