@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from typing import Any
-from urllib.request import proxy_bypass_environment
+from urllib.request import proxy_bypass
 
 import aiohttp
 from yarl import URL
@@ -111,7 +111,7 @@ class HttpUpstream:
 
     def _proxy_for(self, url: str) -> str | None:
         """None too for hosts that the variable NO_PROXY names, such as a local Ollama's."""
-        return None if self._proxy is None or proxy_bypass_environment(_host(url)) else self._proxy
+        return None if self._proxy is None or proxy_bypass(_host(url)) else self._proxy
 
     async def open(self, request: ProviderRequest, first_byte_timeout: float) -> HttpAnswer:
         """Send `request`, wait for the answer's headers. Raises UpstreamError."""
