@@ -54,6 +54,7 @@ class Config:
     judge_band: float
     judge_per_minute: int
     recheck: float
+    index: str
     l2_capacity: int
     l2_candidates: int
     sampling: str

@@ -217,6 +217,14 @@ OPTIONS: tuple[Option, ...] = (
         high=1,
     ),
     Option("l2_capacity", "int", 1_000_000, "Entries in the semantic index.", low=1),
+    Option(
+        "index",
+        "choice",
+        "exact",
+        "How neighbours are found: `exact` compares a whole scope (64 bytes an entry), `usearch` walks a"
+        " graph (about 430), quicker where one scope holds a million.",
+        choices=("exact", "usearch"),
+    ),
     Option("l2_candidates", "int", 64, "Neighbours that are looked at closely.", low=1, high=1000),
     Option(
         "sampling",
@@ -400,7 +408,12 @@ OPTIONS: tuple[Option, ...] = (
         "Hide credentials in the flows of OpenAI requests once they are answered, so that a capture"
         " (`-w`) can be shared. Such a capture needs a shared namespace to be of use to others.",
     ),
-    Option("upstream_proxy", "str", "", "HTTP proxy on the way to providers, but for hosts in NO_PROXY. Empty: none."),
+    Option(
+        "upstream_proxy",
+        "str",
+        "",
+        "HTTP proxy on the way to providers, but for hosts in NO_PROXY. Empty: none.",
+    ),
     Option(
         "mock_provider", "bool", False, "Same as reflex_provider=mock, with no upstream at all."
     ),

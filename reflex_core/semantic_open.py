@@ -11,6 +11,7 @@ from .backends.bit_index import BitIndex
 from .backends.http_embedder import HttpEmbedder
 from .backends.onnx_embedder import OnnxEmbedder
 from .backends.onnx_files import Pooling, bundled_model, model_directory
+from .backends.usearch_index import UsearchIndex
 from .errors import BackendError, ConfigError
 from .ports import Embedder, Verifier
 from .semantic_types import Parts
@@ -19,6 +20,7 @@ logger = logging.getLogger("reflex")
 
 BUNDLED = "bundled"
 INDEX_NAME = "reflex.index"
+GRAPH_NAME = "reflex.usearch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +74,18 @@ def open_parts(
     *,
     capacity: int,
     verifier: Callable[[Embedder], Verifier | None],
+    graph: bool = False,
 ) -> Parts | None:
     """Everything loaded, the index from its file in `folder`. Raises as `open_embedder`.
 
-    `verifier` makes the one that goes with the embedder, or None to let the cosine decide.
+    `verifier` makes the one that goes with the embedder, or None to let the cosine decide. `graph`:
+    neighbours come from usearch's graph, not from comparing the whole scope.
     """
     embedder = open_embedder(choice)
     if embedder is None:
         return None
-    path = folder / INDEX_NAME
-    index = BitIndex(embedder.dim, embedder.identity, capacity=capacity, path=path)
+    make, name = (UsearchIndex, GRAPH_NAME) if graph else (BitIndex, INDEX_NAME)
+    index = make(embedder.dim, embedder.identity, capacity=capacity, path=folder / name)
     if index.found not in ("loaded", "missing"):
         logger.warning("reflex: the semantic index is rebuilt: %s", index.found)
     return Parts(embedder, index, verifier(embedder))

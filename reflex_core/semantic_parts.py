@@ -33,4 +33,10 @@ def load(config: Config) -> Parts | None:
 
         return open_verifier(config, embedder)
 
-    return open_parts(choice, config.storage_path, capacity=config.l2_capacity, verifier=verifier)
+    return open_parts(
+        choice,
+        config.storage_path,
+        capacity=config.l2_capacity,
+        verifier=verifier,
+        graph=config.index == "usearch",
+    )

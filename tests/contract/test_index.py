@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from reflex_core.backends import bit_index
 from reflex_core.backends.bit_index import BitIndex
+from reflex_core.backends.usearch_index import UsearchIndex
 from reflex_core.errors import BackendError
 from reflex_core.ports import Floats, Index
 
@@ -28,6 +29,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 MAKERS: dict[str, Callable[[Path], Index]] = {
     "memory": lambda folder: BitIndex(DIM, "e"),
     "file": lambda folder: BitIndex(DIM, "e", path=folder / "index"),
+    "usearch": lambda folder: UsearchIndex(DIM, "e", path=folder / "graph"),
 }
 
 
