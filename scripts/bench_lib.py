@@ -173,16 +173,18 @@ def load(
 # ---------------------------------------------------------------------------- a provider
 
 _PROVIDER = """
-import asyncio, json, re, sys
-PORT, PIECES, DELAY = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+import asyncio, json, re, sys, time
+PORT, WORDS, DELAY, FIRST, STAMPED = (json.loads(arg) for arg in sys.argv[1:])
 HEAD = {"id": "chatcmpl-b", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o"}
 def frame(delta, reason=None):
     choice = {"index": 0, "delta": delta, "finish_reason": reason}
     data = b"data: " + json.dumps({**HEAD, "choices": [choice]}).encode() + b"\\n\\n"
     return b"%x\\r\\n%s\\r\\n" % (len(data), data)
-FRAMES = [frame({"role": "assistant", "content": ""})]
-FRAMES += [frame({"content": " word%d" % i}) for i in range(PIECES)]
-FRAMES += [frame({}, "stop"), b"e\\r\\ndata: [DONE]\\n\\n\\r\\n0\\r\\n\\r\\n"]
+ROLE = frame({"role": "assistant", "content": ""})
+READY = [frame({"content": " word%d" % i}) for i in range(WORDS)]
+END = [frame({}, "stop"), b"e\\r\\ndata: [DONE]\\n\\n\\r\\n0\\r\\n\\r\\n"]
+def word(i):
+    return frame({"content": " %d" % time.monotonic_ns()}) if STAMPED else READY[i]
 START = (b"HTTP/1.1 200 OK\\r\\ncontent-type: text/event-stream\\r\\n"
          b"transfer-encoding: chunked\\r\\n\\r\\n")
 calls = 0
@@ -198,12 +200,14 @@ async def serve(reader, writer):
                 writer.write(b"HTTP/1.1 200 OK\\r\\ncontent-length: %d\\r\\n\\r\\n%s" % (len(body), body))
                 continue
             calls += 1
-            writer.write(START)
-            for piece in FRAMES:
-                writer.write(piece)
+            writer.write(START + ROLE)
+            await asyncio.sleep(FIRST)
+            for i in range(WORDS):
+                writer.write(word(i))
                 if DELAY:
                     await writer.drain()
                     await asyncio.sleep(DELAY)
+            writer.writelines(END)
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
         pass
@@ -217,12 +221,18 @@ asyncio.run(main())
 
 
 class StreamingProvider:
-    """Answers every POST with a stream of `pieces` words, `delay` seconds apart."""
+    """Answers every POST with a stream of `words`, `delay` seconds apart, the first after `first`.
 
-    def __init__(self, pieces: int, delay: float) -> None:
+    With `stamped` each word is the time.monotonic_ns() at which it was said.
+    """
+
+    def __init__(
+        self, words: int, delay: float, *, first: float = 0.0, stamped: bool = False
+    ) -> None:
         self.port = free_port()
+        arguments = [self.port, words, delay, first, stamped]
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _PROVIDER, str(self.port), str(pieces), str(delay)]
+            [sys.executable, "-c", _PROVIDER, *map(json.dumps, arguments)]
         )
         for _ in range(200):
             with socket.socket() as probe:
