@@ -6,15 +6,18 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .backends.bit_index import BitIndex
 from .backends.http_embedder import HttpEmbedder
 from .backends.onnx_embedder import OnnxEmbedder
 from .backends.onnx_files import Pooling, bundled_model, model_directory
-from .backends.usearch_index import UsearchIndex
 from .errors import BackendError, ConfigError
 from .ports import Embedder, Verifier
 from .semantic_types import Parts
+
+if TYPE_CHECKING:
+    from .backends.usearch_index import UsearchIndex
 
 logger = logging.getLogger("reflex")
 
@@ -84,8 +87,17 @@ def open_parts(
     embedder = open_embedder(choice)
     if embedder is None:
         return None
-    make, name = (UsearchIndex, GRAPH_NAME) if graph else (BitIndex, INDEX_NAME)
-    index = make(embedder.dim, embedder.identity, capacity=capacity, path=folder / name)
+    index = _index(embedder, folder, capacity, graph)
     if index.found not in ("loaded", "missing"):
         logger.warning("reflex: the semantic index is rebuilt: %s", index.found)
     return Parts(embedder, index, verifier(embedder))
+
+
+def _index(embedder: Embedder, folder: Path, capacity: int, graph: bool) -> BitIndex | UsearchIndex:
+    if not graph:
+        path = folder / INDEX_NAME
+        return BitIndex(embedder.dim, embedder.identity, capacity=capacity, path=path)
+    from .backends.usearch_index import UsearchIndex
+
+    path = folder / GRAPH_NAME
+    return UsearchIndex(embedder.dim, embedder.identity, capacity=capacity, path=path)

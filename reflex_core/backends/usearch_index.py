@@ -13,16 +13,22 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from usearch.compiled import MetricKind, ScalarKind
-from usearch.index import Index
 
 from ..errors import BackendError
 from ..ports import Floats, Neighbour
+
+with suppress(ImportError):
+    import_module("onnxruntime")  # loaded after usearch it crashes the interpreter; before it, not
+
+from usearch.compiled import MetricKind, ScalarKind
+from usearch.index import Index
 
 _SALT = 32
 """Bytes of the scope's hash in a code."""
