@@ -26,6 +26,7 @@ from addons import consumers, live, notes, replay, request_log
 from addons.admin import OwnConnections, admin_request
 from addons.explain import Explain
 from addons.intake import Intake, classify, host_matches
+from addons.passing import Passing
 from addons.views import Views
 from reflex_core import config as configuration
 from reflex_core.admin import Admin
@@ -53,7 +54,9 @@ class Reflex:
         self.config: configuration.Config | None = None
         self.answers = live.LiveAnswers(_connection_handler)
         self.answers.failure = self._upstream_failure
-        self._passing: set[str] = set()
+        self._passing = Passing(
+            lambda: self.config.connect_timeout if self.config else 0, _connection_handler
+        )
         self._started = asyncio.Event()
         self.answers.fast = self._fast
         self._admin: Admin | None = None
@@ -62,6 +65,7 @@ class Reflex:
         self._replay = replay.Replay(lambda: self.app, self._started)
         self.addons = [
             self._own_connections,
+            self._passing,
             self._replay,
             Views(lambda: self.app),
             Explain(lambda: self.app),
@@ -267,11 +271,7 @@ class Reflex:
                 flow.request.headers.pop(name, None)
             else:
                 flow.request.headers[name] = value
-        self._passing.add(flow.id)
-
-    def responseheaders(self, flow: http.HTTPFlow) -> None:
-        if flow.id in self._passing and flow.response is not None:
-            flow.response.stream = True
+        self._passing.add(flow)
 
     def response(self, flow: http.HTTPFlow) -> None:
         self._ended(flow)
@@ -285,18 +285,15 @@ class Reflex:
         self._notes.finish(flow)
         if config is not None and config.scrub and flow.live:
             self._scrub(flow, config)
-        self._passing.discard(flow.id)
+        self._passing.discard(flow)
 
     def _scrub(self, flow: http.HTTPFlow, config: configuration.Config) -> None:
-        if flow.id in self._passing or classify(flow, config.hosts) is not None:
+        if flow in self._passing or classify(flow, config.hosts) is not None:
             notes.scrub(flow)
 
     def _upstream_failure(self, flow: http.HTTPFlow, text: str) -> http.Response | None:
-        if flow.id not in self._passing:
-            return None
-        status = 504 if "timed out" in text.lower() else 502
-        error = ApiError(status, f"Cannot reach {flow.request.host}: {text}")
-        return _response(Reply.of_error(error))
+        error = self._passing.failure(flow, text)
+        return None if error is None else _response(Reply.of_error(error))
 
     # ------------------------------------------------------------------ commands
 

@@ -18,6 +18,9 @@ def found(*addons: Any, **options: Any) -> tuple[list[str], bool]:
         with taddons.context(*builtin, *addons) as context:
             context.options.update_known(**options)
             of_flows = consumers.of_flows(context.master, context.options)
+            for addon in addons:
+                if isinstance(addon, save.Save):
+                    addon.done()
             return of_flows, consumers.print_bodies(context.options)
 
     return asyncio.run(main())

@@ -44,8 +44,10 @@ def fetch(url: str, times: int = 1, timeout: float = 5, **options: Any) -> list[
             bodies = []
             for _ in range(times):
                 answer = await upstream.open(request(url), timeout)
-                bodies.append(await answer.read_all())
-                answer.close()
+                try:
+                    bodies.append(await answer.read_all())
+                finally:
+                    answer.close()
             return bodies
         finally:
             await upstream.close()
