@@ -95,7 +95,7 @@ class HttpUpstream:
         if self._session is None:
             options: dict[str, Any] = {} if self._ssl is None else {"ssl": self._ssl}
             connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, **options)
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout)
+            timeout = aiohttp.ClientTimeout(total=None, connect=self._connect_timeout)  # DNS too
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 timeout=timeout,

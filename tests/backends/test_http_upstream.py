@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 import zlib
 from collections.abc import Coroutine, Iterator
 from typing import Any
@@ -218,6 +219,18 @@ def test_a_connection_that_takes_too_long() -> None:
             other.setblocking(False)
             other.connect_ex(full.getsockname())
         error = failure(f"http://127.0.0.1:{full.getsockname()[1]}", connect_timeout=0.1)
+    assert (error.status, error.code) == (504, "upstream_timeout")
+
+
+def test_a_name_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking up the host is part of connecting."""
+
+    def slow(*args: object, **more: object) -> list[Any]:
+        time.sleep(0.5)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    error = failure("http://slow.example", connect_timeout=0.1)
     assert (error.status, error.code) == (504, "upstream_timeout")
 
 
