@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.e2e.faults import PAGE, TABLES, line  # noqa: E402
 
-TESTS = ("test_faults", "test_continue", "test_disconnect", "test_sharing", "test_shutdown")
+TESTS = ("test_faults", "test_continue", "test_disconnect", "test_slow_readers", "test_shutdown")
 
 HEAD = """# What happens when something breaks
 

@@ -11,7 +11,15 @@ from typing import Any
 import httpx
 
 from .asking import KEY, body
+from .provider import Answer, Received
 from .proxy import Proxy
+from .speech import text_frames
+
+
+SSE = {"content-type": "text/event-stream"}
+WORDS = [f"word{i} " for i in range(40)]
+TEXT = "".join(WORDS)
+"""What `gated` says."""
 
 
 @dataclass
@@ -169,3 +177,8 @@ class Gate:
 
     def open(self) -> None:
         self._last = 2**31
+
+
+def gated(gate: Callable[[int], bool], *words: str) -> Callable[[Received], Answer]:
+    """A provider that says `words`, or WORDS, as the gate allows."""
+    return lambda request: Answer(text_frames(*(words or WORDS)), headers=SSE, gate=gate)

@@ -5,35 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import socket
-import struct
 import threading
 from itertools import accumulate
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.codecs.samples import sample
 from tests.wire import cases, cuts
 
-from .asking import AUTH, ask, body, http2_tls, status
+from .asking import ask, http2_tls, status
 from .conftest import Stand
-from .crowd import Crowd, Seen
-from .faults import record
-from .http2_client import Http2Client
-from .provider import Answer, Provider, Received, Steps, sse
+from .crowd import SSE, TEXT, WORDS, Crowd, Seen, gated
+from .provider import Answer, Provider, Received, Steps
 from .proxy import Proxy
-from .speech import USAGE, completion, text_frames, tool_frames
-
-SSE = {"content-type": "text/event-stream"}
-WORDS = [f"word{i} " for i in range(40)]
-TEXT = "".join(WORDS)
-
-
-def gated(gate: Steps, *words: str) -> Any:
-    return lambda request: Answer(text_frames(*(words or WORDS)), headers=SSE, gate=gate)
-
+from .speech import USAGE, completion, tool_frames
 
 # ---------------------------------------------------------------------- many readers
 
@@ -210,6 +196,26 @@ def test_a_provider_that_does_not_stream(proxy: Proxy, provider: Provider, quest
         assert len(provider.received) == calls
 
 
+def test_keepalives_are_for_streams(brisk: Stand, question: str) -> None:
+    """Of readers of one answer that lets them wait, the JSON reader gets JSON alone."""
+    gate = Steps()
+    brisk.provider.reply = gated(gate, "one ", "two")
+
+    async def run() -> list[Seen]:
+        async with Crowd(brisk.proxy) as crowd:
+            readers = [crowd.start(question, stream=i > 0) for i in range(2)]
+            await crowd.readers(2)
+            await asyncio.sleep(0.5)
+            gate.release(9)
+            return await asyncio.gather(*readers)
+
+    whole, streamed = asyncio.run(run())
+    assert streamed.raw.count(b": keep-alive\n\n") >= 2
+    assert whole.raw.startswith(b"{")
+    assert whole.text == streamed.text == "one two"
+    assert len(brisk.provider.received) == 1
+
+
 def test_each_reader_its_own_usage(proxy: Proxy, provider: Provider, question: str) -> None:
     gate = Steps()
     provider.reply = gated(gate)
@@ -347,90 +353,6 @@ def test_the_numbers_say_what_was_saved(proxy: Proxy, provider: Provider, questi
     assert after["in_flight"] == 0
 
 
-# ---------------------------------------------------------------------- slow ones, HTTP/2
-
-BIG = 6 * 2**20
-PIECE = "x" * 2**15
-
-
-def big_answer(gate: Steps) -> Any:
-    gate.release(2)
-    return gated(gate, *[PIECE] * (BIG // len(PIECE)))
-
-
-class Stuck:
-    """A client that asks and does not read, with as little room for bytes as the system allows."""
-
-    def __init__(self, proxy: Proxy, text: str) -> None:
-        self._socket = socket.socket()
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self._socket.settimeout(20)
-        url = httpx.URL(proxy.base_url)
-        self._socket.connect((url.host, url.port))
-        data = json.dumps(body(text, stream=True)).encode()
-        head = [
-            "POST /v1/chat/completions HTTP/1.1",
-            "Host: proxy",
-            *[f"{name}: {value}" for name, value in AUTH.items()],
-            "Content-Type: application/json",
-            f"Content-Length: {len(data)}",
-        ]
-        self._socket.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + data)
-
-    def read(self) -> bytes:
-        """All of it, after all."""
-        parts = []
-        while not (parts and parts[-1].endswith(b"0\r\n\r\n")):
-            data = self._socket.recv(2**20)
-            assert data, "the proxy closed the connection"
-            parts.append(data)
-        return b"".join(parts)
-
-    def close(self) -> None:
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._socket.close()
-
-
-def resident(proxy: Proxy) -> int:
-    """Bytes of memory the proxy uses."""
-    with open(f"/proc/{proxy.process.pid}/statm") as file:
-        return int(file.read().split()[1]) * 4096
-
-
-def test_readers_that_do_not_read(proxy: Proxy, provider: Provider, question: str) -> None:
-    """They hold nobody up, and what waits for them is kept once, not for each."""
-    warm, gate = Steps(), Steps()
-    count = 24
-
-    async def run() -> None:
-        async with Crowd(proxy) as crowd:
-            warm.release(999)
-            provider.reply = big_answer(warm)
-            assert len((await crowd.ask(question + " warm")).text) == BIG
-            provider.reply = big_answer(gate)
-            before = resident(proxy)
-            stuck = [Stuck(proxy, question) for _ in range(count)]
-            try:
-                reader = crowd.start(question)
-                await crowd.readers(count + 1)
-                gate.release(999)
-                seen = await reader
-                assert len(seen.text) == BIG
-                what = "one does not read, or slowly"
-                record("Clients", what, "goes on", seen.outcome, "as if nothing were")
-                grown = resident(proxy) - before
-                assert grown < count * BIG / 2, f"{grown / 2**20:.0f} MiB more"
-                raw = await asyncio.to_thread(stuck[0].read)
-                assert raw.count(PIECE.encode()) == BIG // len(PIECE)
-            finally:
-                for each in stuck:
-                    each.close()
-            await crowd.readers(0)
-
-    asyncio.run(run())
-    assert len(provider.received) == 2
-
-
 def test_http2_readers(secure: Stand, question: str) -> None:
     """Over one connection and over HTTP/1.1, all of one call."""
     gate = Steps()
@@ -453,129 +375,3 @@ def test_http2_readers(secure: Stand, question: str) -> None:
     assert len(secure.provider.received) == 1
     assert {reader.text for reader in seen} == {TEXT}
     assert len({reader.raw for reader in seen if reader.streamed}) == 1
-
-
-def test_http2_reader_that_does_not_read(secure: Stand, question: str) -> None:
-    """Its flow-control window stays closed; another stream of its connection, and others, go on."""
-    gate = Steps()
-    secure.provider.reply = big_answer(gate)
-    with Http2Client(secure.proxy) as slow:
-        held = slow.ask(body(question, stream=True))
-        slow.hold(held)
-        slow.read_until(held, b"xxx")
-        other = slow.ask(body(question, stream=True))
-
-        async def run() -> Seen:
-            async with Crowd(secure.proxy) as crowd:
-                reader = crowd.start(question)
-                await crowd.readers(3)
-                gate.release(999)
-                return await reader
-
-        assert len(asyncio.run(run()).text) == BIG
-        assert slow.read_to_end(other).endswith(b"data: [DONE]\n\n")
-        assert len(slow.received[held]) < 2**17
-        slow.let_go(held)
-        assert slow.read_to_end(held).count(PIECE.encode()) == BIG // len(PIECE)
-    assert len(secure.provider.received) == 1
-
-
-# ---------------------------------------------------------------------- failures are shared
-
-BUSY = {"error": {"message": "Busy.", "type": "rate_limit_error", "param": None, "code": "busy"}}
-
-
-def failing_first(times: int, opened: threading.Event, retry_after: str) -> Any:
-    """Says 429 so many times, the first time when the gate opens."""
-    calls = 0
-
-    def reply(request: Received) -> Answer:
-        nonlocal calls
-        calls += 1
-        if calls > times:
-            return Answer(text_frames(*WORDS), headers=SSE)
-        headers = {"retry-after-ms": retry_after}
-        pieces = [json.dumps(BUSY).encode()]
-        return Answer(pieces, status=429, headers=headers, gate=lambda piece: opened.is_set())
-
-    return reply
-
-
-@pytest.mark.parametrize("failures", [1, 2, 3])
-def test_one_retry_for_all(proxy: Proxy, provider: Provider, question: str, failures: int) -> None:
-    """Two retries, with the pause the provider asks for; after that all get the error."""
-    opened = threading.Event()
-    provider.reply = failing_first(failures, opened, "150")
-
-    async def run() -> tuple[list[Seen], float]:
-        loop = asyncio.get_running_loop()
-        async with Crowd(proxy) as crowd:
-            tasks = [crowd.start(question, stream=i > 3) for i in range(12)]
-            await crowd.readers(12)
-            start = loop.time()
-            opened.set()
-            return await asyncio.gather(*tasks), loop.time() - start
-
-    seen, took = asyncio.run(run())
-    assert len(provider.received) == min(failures, 2) + 1
-    assert took >= 0.15 * min(failures, 2)
-    for reader in seen:
-        if failures < 3:
-            assert (reader.code, reader.text) == (200, TEXT)
-        else:
-            assert (reader.code, reader.error) == (429, BUSY["error"])
-            assert reader.headers["retry-after-ms"] == "150"
-
-
-def test_a_long_pause_is_the_clients_own(proxy: Proxy, provider: Provider, question: str) -> None:
-    opened = threading.Event()
-    provider.reply = failing_first(9, opened, "31000")
-
-    async def run() -> list[Seen]:
-        async with Crowd(proxy) as crowd:
-            tasks = [crowd.start(question) for _ in range(3)]
-            await crowd.readers(3)
-            opened.set()
-            return await asyncio.gather(*tasks)
-
-    for reader in asyncio.run(run()):
-        assert (reader.code, reader.headers["retry-after"]) == (429, "31")
-    assert len(provider.received) == 1
-
-
-def test_a_single_client_does_its_own_retries(
-    proxy: Proxy, provider: Provider, question: str
-) -> None:
-    opened = threading.Event()
-    opened.set()
-    provider.reply = failing_first(1, opened, "10")
-
-    async def run() -> Seen:
-        async with Crowd(proxy) as crowd:
-            return await crowd.ask(question)
-
-    assert asyncio.run(run()).code == 429
-    assert len(provider.received) == 1
-
-
-def test_all_are_told_of_a_late_failure(proxy: Proxy, provider: Provider, question: str) -> None:
-    """In the stream for those that read one, as a status for the others; those that come later ask."""
-    gate = Steps()
-    frames = [*text_frames("one ", "two")[:3], *sse(BUSY, done=False)]
-    provider.reply = lambda request: Answer(frames, headers=SSE, gate=gate)
-
-    async def run() -> list[Seen]:
-        async with Crowd(proxy) as crowd:
-            tasks = [crowd.start(question, stream=i > 2) for i in range(9)]
-            await crowd.readers(9)
-            gate.release(99)
-            return await asyncio.gather(*tasks)
-
-    for reader in asyncio.run(run()):
-        assert reader.error == BUSY["error"]
-        assert not reader.whole
-        assert reader.code == (200 if reader.streamed else 429)
-        assert reader.text == "one two" if reader.streamed else True
-    assert len(provider.received) == 1
-    provider.reply = lambda request: Answer(text_frames("fine"), headers=SSE)
-    assert status(ask(proxy, question)[0]) == "miss"
