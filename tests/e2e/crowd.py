@@ -15,7 +15,6 @@ from .provider import Answer, Received
 from .proxy import Proxy
 from .speech import text_frames
 
-
 SSE = {"content-type": "text/event-stream"}
 WORDS = [f"word{i} " for i in range(40)]
 TEXT = "".join(WORDS)
