@@ -12,7 +12,7 @@ import pytest
 
 from reflex_core.backends.onnx_embedder import OnnxEmbedder
 from reflex_core.backends.onnx_files import bundled_model
-from reflex_core.verify.calibration import LONG_SHARE, Calibration
+from reflex_core.verify.calibration import Calibration, for_long
 from reflex_core.verify.chain import ChainVerifier
 from reflex_core.verify.model import WEIGHTS, shipped
 
@@ -68,10 +68,8 @@ def test_nothing_is_in_the_training_corpus():
 @pytest.fixture(scope="module")
 def verdicts():
     """id -> accepted, at the defaults, for the held-out half and the other languages."""
-    table = Calibration.load(WEIGHTS)
-    verifier = ChainVerifier(
-        shipped(), table.threshold_for(0.01), table.threshold_for(0.01 * LONG_SHARE)
-    )
+    threshold = Calibration.load(WEIGHTS).threshold_for(0.01)
+    verifier = ChainVerifier(shipped(), threshold, for_long(threshold))
     embedder = OnnxEmbedder(bundled_model())
     out = {}
     for row in HELDOUT + I18N:

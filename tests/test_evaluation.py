@@ -5,12 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pytest
-
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 from evaluation.report import Case, as_json, as_text, plot
-from evaluation.stats import upper_bound, wilson
+from evaluation.stats import wilson
 
 
 def case(same, served, score, category="number", **more):
@@ -22,12 +20,6 @@ def test_wilson():
     assert (round(low, 4), round(high, 4)) == (0.0215, 0.1118)
     assert wilson(0, 0) == (0, 1)
     assert wilson(0, 10)[0] == 0
-
-
-def test_upper_bound():
-    assert upper_bound(0, 300) == pytest.approx(1 - 0.05 ** (1 / 300), abs=1e-6)
-    assert upper_bound(3, 1000) == pytest.approx(0.007737, abs=2e-5)
-    assert upper_bound(5, 5) == 1
 
 
 def test_counts():

@@ -3,11 +3,12 @@
 The share is: of pairs that must not share an answer although they look alike, how many are served.
 `calibration.json` beside the weights holds rows (threshold, traps, wrong, upper), made by
 scripts/verifier/calibrate.py on pairs that trained nothing; `upper` is the one-sided 95% Clopper-Pearson
-bound of wrong / traps. The bound, not the share, must be within what the user accepts.
+bound of wrong / traps. Twice the bound must be within what the user accepts.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,11 @@ import orjson
 
 from ..errors import BackendError
 
+SAFETY = 2
+"""The bound must be within the accepted share over this: the guards were written with the pairs of
+the table in view, so the table is kinder than the world."""
 CEILING = 0.9999
 """Nothing but a repeat passes it."""
-LONG_SHARE = 0.25
-"""Long questions get the threshold of this part of the accepted share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +56,42 @@ class Calibration:
     def threshold_for(self, max_wrong: float, labels: Iterable[Label] = ()) -> float:
         """The lowest threshold whose bound is within `max_wrong`; labels can only raise it.
 
-        A labelled case counts at every threshold up to its score; the share of wrong ones among
-        the labels that would be served must be within `max_wrong` too.
+        A case that the user has marked as wrong counts as one more trap of the table, served at
+        every threshold up to its score.
         """
-        fitting = [r.threshold for r in self.rows if r.upper <= max_wrong]
-        threshold = fitting[0] if fitting else CEILING
-        wrong = sorted((x.score for x in labels if not x.right), reverse=False)
-        right = sorted(x.score for x in labels if x.right) if wrong else []
-        for score in wrong:
-            if score < threshold:
-                continue
-            served_wrong = sum(s >= threshold for s in wrong)
-            served = served_wrong + sum(s >= threshold for s in right)
-            if served_wrong <= max_wrong * served:
-                break
-            threshold = min(CEILING, score + 1e-4)
-        return threshold
+        wrong = [x.score for x in labels if not x.right]
+        for row in self.rows:
+            served = row.wrong + sum(score >= row.threshold for score in wrong)
+            bound = upper_bound(served, row.traps + len(wrong))
+            if SAFETY * max(row.upper, bound) <= max_wrong:
+                return row.threshold
+        return CEILING
+
+
+def for_long(threshold: float) -> float:
+    """The threshold of long questions, of which few were trained on: half way to certainty."""
+    return (1 + threshold) / 2
+
+
+def upper_bound(hits: int, n: int, confidence: float = 0.95) -> float:
+    """One-sided Clopper-Pearson bound: the share at which so few hits have chance 1 - confidence."""
+    if hits >= n:
+        return 1.0
+    low, high = hits / n, 1.0
+    for _ in range(60):
+        p = (low + high) / 2
+        if _at_most(hits, n, p) > 1 - confidence:
+            low = p
+        else:
+            high = p
+    return high
+
+
+def _at_most(hits: int, n: int, p: float) -> float:
+    """Chance of `hits` or fewer in n draws."""
+    logs = (
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+        + k * math.log(p) + (n - k) * math.log1p(-p)
+        for k in range(hits + 1)
+    )  # fmt: skip
+    return math.fsum(math.exp(x) for x in logs)

@@ -53,7 +53,7 @@ class ChainVerifier:
         if asked == stored:
             return Verdict(True, 1.0, "verified-same", limit)
         if not is_english(a) or not is_english(b):
-            same = is_same_text(a, b)
+            same = is_same_text(a, b) and first_veto(a, b, LITERAL) is None
             return Verdict(same, float(same), "verified-same" if same else "other-language", limit)
         veto = first_veto(a, b, LITERAL)
         if veto is None and is_same_wording(a, b):

@@ -6,7 +6,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from .text import MAX_CHARS, Parsed
+from .text import MAX_CHARS, Parsed, stem
+from .vocabulary import known_words
 
 LONG_WORDS = 60
 """Beyond it the threshold is higher: few such pairs were seen in training."""
@@ -127,6 +128,14 @@ def is_english(p: Parsed) -> bool:
     foreign = sum(w in _FOREIGN_ONLY for w in p.lower)
     if foreign > english or (foreign >= 2 and 2 * foreign > english + 1):
         return False
+    if english == 0:
+        unknown = sum(
+            w.isalpha() and w not in known_words() and stem(w) not in known_words()
+            for w in p.lower
+            if len(w) > 3
+        )
+        if unknown > 0.5 * len(p.lower):
+            return False
     return english > 0 or foreign + len(_MARKS.findall(p.raw.lower())) == 0
 
 

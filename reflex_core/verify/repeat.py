@@ -6,11 +6,11 @@ import re
 import unicodedata
 from collections import Counter
 from functools import lru_cache
-from pathlib import Path
 
 from .guards.entities import names
 from .guards.literals import quotes
 from .text import Parsed
+from .vocabulary import known_words
 
 _AUXILIARIES = frozenset(
     [
@@ -37,13 +37,6 @@ _AUXILIARIES = frozenset(
 _PRONOUNS = frozenset(["i", "you", "we", "they", "he", "she", "it", "one"])
 _SYMBOLS = re.compile(r"[+*=<>^%|~$€£¥#@\\{}\[\]÷×√≤≥≠∞→←°µ]|-(?=\d)|(?<=\d)[/:.,](?=\d)")
 _SLIP_LETTERS = 5
-_WORDS_FILE = Path(__file__).with_name("weights") / "words.txt"
-
-
-@lru_cache(maxsize=1)
-def known_words() -> frozenset[str]:
-    """Words seen in the training corpora: two of them are never one word mistyped."""
-    return frozenset(_WORDS_FILE.read_text("utf-8").split())
 
 
 def is_same_text(a: Parsed, b: Parsed) -> bool:

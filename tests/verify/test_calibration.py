@@ -5,36 +5,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reflex_core.errors import BackendError
-from reflex_core.verify.calibration import CEILING, Calibration, Label, Row
+from reflex_core.verify.calibration import CEILING, Calibration, Label, Row, upper_bound
 from reflex_core.verify.model import WEIGHTS
 
-TABLE = Calibration([Row(0.5, 1000, 40, 0.05), Row(0.8, 1000, 6, 0.012), Row(0.9, 1000, 3, 0.0077)])
+TABLE = Calibration([Row(0.5, 1000, 40, 0.05), Row(0.8, 1000, 6, 0.012), Row(0.9, 1000, 1, 0.0047)])
 
 
-def test_the_bound_decides():
+def test_twice_the_bound_decides():
     assert TABLE.threshold_for(0.01) == 0.9
-    assert TABLE.threshold_for(0.012) == 0.8
+    assert TABLE.threshold_for(0.024) == 0.8
     assert TABLE.threshold_for(0.001) == CEILING
 
 
 def test_labels_only_tighten():
-    assert TABLE.threshold_for(0.01, [Label(0.85, False)]) == 0.9
-    assert TABLE.threshold_for(0.01, [Label(0.95, False)]) > 0.95
-    assert TABLE.threshold_for(0.01, [Label(0.99, True)] * 5) == 0.9
-    many = [Label(0.95, False), *[Label(0.97, True)] * 150]
-    assert TABLE.threshold_for(0.01, many) == 0.9
+    rows = [Row(0.5, 1000, 2, 0.0063), Row(0.8, 1000, 1, 0.0047), Row(0.9, 1000, 0, 0.003)]
+    table = Calibration(rows)
+    assert table.threshold_for(0.02) == 0.5
+    assert table.threshold_for(0.02, [Label(0.4, False)] * 9) == 0.5
+    assert table.threshold_for(0.02, [Label(0.7, False)] * 2) == 0.5
+    assert table.threshold_for(0.02, [Label(0.7, False)] * 3) == 0.8
+    assert table.threshold_for(0.02, [Label(0.95, False)] * 20) == CEILING
+    assert table.threshold_for(0.02, [Label(0.7, True)] * 4) == 0.5
 
 
 @given(
     st.floats(0.001, 0.2),
     st.lists(st.builds(Label, st.floats(0, 1), st.booleans()), max_size=30),
 )
-def test_labels_never_leave_more_wrong_than_accepted(max_wrong, labels):
-    t = TABLE.threshold_for(max_wrong, labels)
-    assert TABLE.threshold_for(max_wrong) <= t <= CEILING
-    served = [x for x in labels if x.score >= t]
-    wrong = sum(not x.right for x in served)
-    assert wrong <= max_wrong * len(served) or t == CEILING
+def test_more_labels_never_lower_the_threshold(max_wrong, labels):
+    found = [TABLE.threshold_for(max_wrong, labels[:n]) for n in range(len(labels) + 1)]
+    assert all(x <= CEILING for x in found)
+    assert min(found) == found[0]
+
+
+def test_upper_bound():
+    assert upper_bound(0, 300) == pytest.approx(1 - 0.05 ** (1 / 300), abs=1e-6)
+    assert upper_bound(3, 1000) == pytest.approx(0.007737, abs=2e-5)
+    assert upper_bound(5, 5) == 1
 
 
 def test_the_shipped_table_is_monotonous_and_reaches_the_default():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
-from ..text import CLOSED, Parsed, closeness, stem
+from ..text import CLOSED, Parsed, stem
 
 _STOP = frozenset(
     [
@@ -126,24 +127,35 @@ _OBJECT = {"me": 1, "us": 2, "him": 3, "her": 4, "them": 5}
 _AUXILIARY = frozenset(["do", "does", "did"])
 
 
+_PRONOUNS = frozenset(_SUBJECT) | frozenset(_OBJECT)
+
+
+def _content(p: Parsed) -> list[str]:
+    """Content words, cut so that `succeeded` and `succeed` are one."""
+    return [w[:5] for w in p.core if w not in CLOSED]
+
+
+def _likeness(a: Parsed, b: Parsed) -> float:
+    """Closeness of what is neither a pronoun nor an auxiliary."""
+    x, y = ({w[:5] for w in p.core if w not in _PRONOUNS | _AUXILIARY} for p in (a, b))
+    return len(x & y) / max(1, len(x | y))
+
+
 def roles(a: Parsed, b: Parsed) -> str | None:
     """Who does it to whom: `my boss owes me` and `I owe my boss`; `who did X beat`, `who beat X`."""
-    if closeness(a, b) < 0.5:
+    if _likeness(a, b) < 0.6:
         return None
     doing = [{_SUBJECT[w] for w in p.core if w in _SUBJECT} for p in (a, b)]
     done_to = [{_OBJECT[w] for w in p.core if w in _OBJECT} for p in (a, b)]
     for here, there in ((0, 1), (1, 0)):
-        turned = (doing[here] - doing[there]) & (done_to[there] - done_to[here])
-        if turned:
+        if (doing[here] - doing[there]) & (done_to[there] - done_to[here]):
             return "direction"
-    content = [{stem(w) for w in p.core if w not in CLOSED} for p in (a, b)]
-    asks = [
-        p.core[0] in {"who", "what", "which"} and p.core[1] in _AUXILIARY
-        if len(p.core) > 2
-        else None
-        for p in (a, b)
-    ]
-    same_start = bool(a.core and b.core and a.core[0] == b.core[0] == "who")
-    if same_start and content[0] == content[1] and None not in asks and asks[0] != asks[1]:
+    x, y = _content(a), _content(b)
+    if sorted(x) != sorted(y):
+        return None
+    turned = {(v, u) for u, v in pairwise(x) if u != v} & set(pairwise(y))
+    if turned and doing[0] != doing[1]:
         return "direction"
-    return None
+    if len(a.core) < 3 or len(b.core) < 3 or not a.core[0] == b.core[0] == "who":
+        return None
+    return "direction" if (a.core[1] in _AUXILIARY) != (b.core[1] in _AUXILIARY) else None

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from ..lexicon import FORMATS
-from ..text import Parsed, closeness, stem
+from ..text import CLOSED, Parsed, closeness, stem
 
 GATE = 0.3
 """Below this closeness the texts are worded so differently that a small word says little."""
@@ -49,6 +49,8 @@ def negators(p: Parsed) -> tuple[int, bool]:
 def negation(a: Parsed, b: Parsed) -> str | None:
     """A negation on one side only, with nothing on the other side that could stand for it."""
     (x, soft_x), (y, soft_y) = negators(a), negators(b)
+    if x and y and _moved(a, b):
+        return "negation"
     if (x > 0) == (y > 0):
         return None
     if _one_word_apart(a, b):
@@ -56,6 +58,20 @@ def negation(a: Parsed, b: Parsed) -> str | None:
     if (soft_y if x else soft_x) or closeness(a, b) < 0.4:
         return None  # the learned verifier decides
     return "negation"
+
+
+def _moved(a: Parsed, b: Parsed) -> bool:
+    """The same content words, and the negation stands between other ones."""
+    if sorted(w for w in a.core if w not in CLOSED) != sorted(w for w in b.core if w not in CLOSED):
+        return False
+    places: list[tuple[str, str]] = []
+    for p in (a, b):
+        at = next((i for i, w in enumerate(p.core) if w in _NEGATORS), 0)
+        before = [w for w in p.core[:at] if w not in CLOSED]
+        after = [w for w in p.core[at + 1 :] if w not in CLOSED]
+        places.append((before[-1] if before else "", after[0] if after else ""))
+    (u, v), (x, y) = places
+    return u != x and v != y
 
 
 def _one_word_apart(a: Parsed, b: Parsed) -> bool:
