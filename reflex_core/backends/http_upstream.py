@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -59,24 +60,24 @@ class HttpAnswer:
 
     def close(self, *, complete: bool = False) -> None:
         """Gives the connection back when the body was read to its end, or soon is; else closes it."""
-        if self._response.content.at_eof():
-            self._response.release()
-        elif complete:
+        if complete and not self._response.content.at_eof():
             task = asyncio.create_task(self._linger(), name="reflex linger")
             self._lingering.add(task)
-            task.add_done_callback(self._lingering.discard)
+            # Not in the task itself: cancelled before its first step, it would never run.
+            task.add_done_callback(self._let_go)
         else:
-            self._response.close()
+            self._let_go()
 
     async def _linger(self) -> None:
-        try:
+        with contextlib.suppress(TimeoutError, UpstreamError):
             async with asyncio.timeout(LINGER):
                 while await self.read_chunk():
                     pass
-        except (TimeoutError, UpstreamError, asyncio.CancelledError):
-            self._response.close()
-        else:
-            self._response.release()
+
+    def _let_go(self, task: asyncio.Task[None] | None = None) -> None:
+        if task is not None:
+            self._lingering.discard(task)
+        self._response.release() if self._response.content.at_eof() else self._response.close()
 
 
 class HttpUpstream:
@@ -138,6 +139,7 @@ class HttpUpstream:
     async def close(self) -> None:
         for task in self._lingering:
             task.cancel()
+        await asyncio.gather(*self._lingering, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
             self._session = None

@@ -12,7 +12,7 @@ import pytest
 
 from .asking import ask, ask_stream, is_stored, joined, status
 from .conftest import Stand, Start
-from .provider import Provider
+from .provider import Answer, Provider
 from .proxy import Proxy
 
 
@@ -148,14 +148,16 @@ def test_unusable_folder(own_provider: Provider, start: Start, tmp_path: Path) -
     assert "nothing will be kept beyond this run" in proxy.log
 
 
-def test_no_credentials_or_prompts_in_the_log(own_provider: Provider, start: Start) -> None:
-    proxy = start(reflex_upstream=own_provider.url + "/v1")
+def test_no_credentials_or_prompts_in_the_log(proxy: Proxy, provider: Provider) -> None:
+    before = len(proxy.log)
     ask(proxy, "a very private question", key="sk-very-secret")
     ask(proxy, "a very private question", key="sk-very-secret")
-    own_provider.close()
-    with pytest.raises(openai.APIStatusError):
+    provider.reply = lambda request: Answer([request.body], status=400)
+    with pytest.raises(openai.BadRequestError):
         ask(proxy, "another private question", key="sk-very-secret")
-    proxy.stop()
-    assert "hit-l1-exact openai gpt-4o" in proxy.log
-    assert "private" not in proxy.log
-    assert "sk-very" not in proxy.log
+    ask(proxy, "a very private question", key="sk-very-secret", model="gpt-4o")
+    proxy.wait_for("reflex: 400 miss")
+    log = proxy.log[before:]
+    assert "hit-l1-exact openai gpt-4o" in log
+    assert "private" not in log
+    assert "sk-very" not in log
