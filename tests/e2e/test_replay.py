@@ -187,7 +187,7 @@ def test_a_capture_as_a_fixture_in_one_command(plain: Path, start: Start) -> Non
     headers, answer = ask(proxy, "json")
     assert status(headers) == "hit-l1-exact"
     assert answer.choices[0].message.content == "You said: json"
-    assert "Cache filled from plain.mitm" in proxy.log
+    proxy.wait_for("Cache filled from plain.mitm")
 
 
 # ---------------------------------------------------------------------- saved by Reflex
