@@ -36,6 +36,7 @@ _AUXILIARIES = frozenset(
 )
 _PRONOUNS = frozenset(["i", "you", "we", "they", "he", "she", "it", "one"])
 _SYMBOLS = re.compile(r"[+*=<>^%|~$€£¥#@\\{}\[\]÷×√≤≥≠∞→←°µ]|-(?=\d)|(?<=\d)[/:.,](?=\d)")
+_BRACKETS = re.compile(r"[()\"!&;]|(?<!\w)'|'(?!\w)")
 _SLIP_LETTERS = 5
 
 
@@ -74,8 +75,11 @@ def is_repeat(a: Parsed, b: Parsed) -> bool:
 
 def _marks(p: Parsed) -> Counter[str]:
     """Signs that may change the meaning, emoji among them."""
+    signs = _SYMBOLS.findall(p.raw)
+    if signs:  # a formula or code: every bracket and quotation mark counts too
+        signs += _BRACKETS.findall(p.raw)
     odd = (c for c in p.raw if ord(c) > 127 and unicodedata.category(c)[0] == "S")
-    return Counter([*_SYMBOLS.findall(p.raw), *odd])
+    return Counter([*signs, *odd])
 
 
 def _plain(p: Parsed) -> str:

@@ -22,6 +22,8 @@ _FENCE = re.compile(r"```[^\n`]*\n(.*?)```|```(.*?)```", re.DOTALL)
 _TICKS = re.compile(r"`([^`\n]+)`")
 _CODE = re.compile(
     r"(?<![\w-])--?[A-Za-z][\w-]*(?:=\S+)?"  # a flag
+    r"|\\[A-Za-z]+|%[-+0-9.]*[A-Za-z](?![A-Za-z])"  # an escape, a format
+    r"|(?<![\w\])])\[[^\]\s]*\][*+?]?"  # a character class
     r"|[A-Za-z_][\w.]*\([^()\n]*\)"  # a call
     r"|(?<!\S)=[A-Za-z(][^\s,;?]*"  # a formula
     r"|\d+(?:\.\d+)? ?(?:[*%^+]|//|\*\*|/(?! ?\d+ ?(?:cup|tsp|tbsp))) ?\d+(?:\.\d+)?(?![\d/])"  # a sum
@@ -39,6 +41,17 @@ _EQUALS = re.compile(r"\s+")
 
 def _squash(text: str) -> str:
     return re.sub(r"[^\w]+", " ", text.casefold()).strip()
+
+
+def _plain(text: str) -> str:
+    return _EQUALS.sub(" ", text.casefold()).strip(" .,;:!?")
+
+
+def _cased(a: Parsed, b: Parsed) -> bool:
+    """The same quotation with other capitals within it."""
+    x = {q.casefold(): q[1:] if " " in q else q for q in quotes(a)}
+    y = {q.casefold(): q[1:] if " " in q else q for q in quotes(b)}
+    return any(x[q] != y[q] for q in x.keys() & y.keys())
 
 
 @lru_cache(maxsize=4096)
@@ -84,7 +97,14 @@ def link(a: Parsed, b: Parsed) -> str | None:
 
 
 def quote(a: Parsed, b: Parsed) -> str | None:
-    """Quoted words must stand in the other text, quoted or not; case does not count."""
+    """Quoted words must stand in the other text; if both quote, with the same commas and signs.
+
+    Case counts where neither text is typed without any (`"Polish"` and `"polish"`).
+    """
+    if quotes(a) and quotes(b) and set(map(_plain, quotes(a))) != set(map(_plain, quotes(b))):
+        return "quote"
+    if all(p.raw != p.raw.lower() and p.raw != p.raw.upper() for p in (a, b)) and _cased(a, b):
+        return "quote"
     for one, other in ((a, b), (b, a)):
         there = f" {_squash(other.raw)} "
         for text in quotes(one):

@@ -326,8 +326,23 @@ def date(a: Parsed, b: Parsed) -> str | None:
     return None
 
 
+_SIZED = re.compile(r"\b(?:\d+ ?)?([kmgt]i?b(?:ps)?|[mkg]w|[mk]?v|ma|mj)\b", re.IGNORECASE)
+
+
+def _sizes(p: Parsed) -> dict[str, set[str]]:
+    """Units whose case matters (Mb and MB, mW and MW), by their lower-case form."""
+    out: dict[str, set[str]] = {}
+    for found in _SIZED.findall(p.raw):
+        out.setdefault(found.lower(), set()).add(found)
+    return out
+
+
 def unit(a: Parsed, b: Parsed) -> str | None:
     """Units and currencies. One text may leave a unit out, but not put another in its place."""
+    small, large = _sizes(a), _sizes(b)
+    for name in small.keys() & large.keys():
+        if small[name] != large[name] and name not in small[name] | large[name]:
+            return "unit"
     x, y = quantities(a), quantities(b)
     left, right = x.units - y.units, y.units - x.units
     if "gbp" in x.currencies | y.currencies:
