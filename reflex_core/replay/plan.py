@@ -60,6 +60,8 @@ class Similar(Protocol):
     """What `Near.score` is."""
     threshold: float
     """The one this configuration uses."""
+    lowest: float
+    """Where the report begins to look."""
 
     def near(self, asked: Asked) -> list[Near]:
         """Candidates among those added, best first; empty for what the tier must not see."""
@@ -275,9 +277,12 @@ class Planner:
     def _thresholds(
         self, rows: Sequence[Row], ttl: float | None, default: float | None
     ) -> list[Threshold]:
-        if default is None:
+        if default is None or self._similar is None:
             return []
-        steps = {round(step / 20, 2) for step in range(10, 20)} | {0.97, 0.99, round(default, 4)}
+        width = 0.05 if self._similar.lowest >= 0.5 else 0.1
+        count = round((1 - self._similar.lowest) / width)
+        steps = {round(self._similar.lowest + width * step, 2) for step in range(count)}
+        steps |= {0.95, 0.99, round(default, 4)}
         out: list[Threshold] = []
         for threshold in sorted(steps):
             tiers = _tiers(rows, simulate(rows, ttl, threshold))

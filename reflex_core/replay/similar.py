@@ -44,8 +44,10 @@ class TierSimilar:
         self._last: tuple[str, Embedding | None] = ("", None)
         if parts.verifier is None:
             self.measure, self.threshold = "cosine", settings.unverified_cosine
+            self.lowest = 0.5
         else:
             self.measure, self.threshold = "verifier's score", parts.verifier.threshold
+            self.lowest = 0.1
 
     def near(self, asked: Asked) -> list[Near]:
         """Best first. Nothing where the tier fails: a plan goes on without it."""

@@ -178,6 +178,7 @@ class Letters:
 
     measure = "cosine"
     threshold = 0.8
+    lowest = 0.5
 
     def __init__(self) -> None:
         self.added: list[tuple[int, str]] = []
@@ -205,6 +206,7 @@ def test_thresholds_and_near_misses() -> None:
         row.value: row.tiers["similar"].requests if "similar" in row.tiers else 0
         for row in plan.thresholds
     }
+    assert list(similar) == [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99]
     assert similar[0.5] == 3
     assert similar[0.8] == plan.tiers["similar"].requests
     assert similar[0.95] == 0
@@ -212,3 +214,13 @@ def test_thresholds_and_near_misses() -> None:
     (near,) = plan.near
     assert (near.question, near.similar, near.number, near.other) == ("bx", "bxxxxxx", 5, 4)
     assert near.score == 0.5
+
+
+def test_the_table_begins_where_the_scores_do() -> None:
+    class Low(Letters):
+        lowest, threshold = 0.1, 0.543219
+
+    plan = plan_of(recorded(), similar=Low())
+    values = [row.value for row in plan.thresholds]
+    assert values == [0.1, 0.2, 0.3, 0.4, 0.5, 0.5432, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99]
+    assert [row.value for row in plan.thresholds if row.default] == [0.5432]
