@@ -23,7 +23,7 @@ logger = logging.getLogger("reflex")
 
 
 _RECENT = 100
-_TOP = 10
+_TOP = 6
 """Rows on the dashboard."""
 _FRESH = 0.9
 """Seconds."""

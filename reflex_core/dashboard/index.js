@@ -118,7 +118,11 @@ function showMix(byStatus) {
   $("mix-legend").replaceChildren(...rows.map(([words, { kind, count }]) => element("li", { class: kind }, `${words} ${number.format(count)}`)));
 }
 
-function showTimeline(rows) {
+function showTimeline(all, uptime) {
+  const seconds = 1800 / all.length;
+  const shown = Math.min(all.length, Math.max(all.length / 6, Math.ceil(uptime / seconds)));
+  const rows = all.slice(-shown);
+  $("since").textContent = `${Math.round((shown * seconds) / 60)} min ago`;
   const chart = $("timeline");
   const height = 96, width = 6;
   const top = Math.max(4, ...rows.map(([hits, others]) => hits + others));
@@ -137,7 +141,7 @@ function showTimeline(rows) {
   });
   chart.replaceChildren(...bars);
   const hits = rows.reduce((sum, [n]) => sum + n, 0), others = rows.reduce((sum, [, n]) => sum + n, 0);
-  chart.setAttribute("aria-label", `Requests over the last half hour: ${hits} hits, ${others} others`);
+  chart.setAttribute("aria-label", `Requests since ${$("since").textContent}: ${hits} hits, ${others} others`);
 }
 
 // ------------------------------------------------------------------ lists
@@ -313,7 +317,7 @@ function connect() {
     const told = JSON.parse(event.data);
     connection("live", "live");
     showNumbers(told.stats);
-    showTimeline(told.timeline);
+    showTimeline(told.timeline, told.stats.uptime);
     showTop(told.top);
     showRecent(told.recent, told.first);
     $("q-more").textContent = told.prompts ? ", or words of the question" : "";
