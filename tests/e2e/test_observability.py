@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 
 import openai
 import pytest
@@ -77,3 +79,48 @@ def test_opentelemetry(own_provider: Provider, start: Start) -> None:
     ]
     assert collector.metrics
     assert b"private" not in collector.raw
+
+
+def test_why_and_wrong_with_the_real_models(own_provider: Provider, start: Start) -> None:
+    proxy = start(reflex_upstream=own_provider.url + "/v1", reflex_semantic="true")
+    _until_ready(proxy)
+    stored, asked = (f"How {word} I get a refund for a broken item?" for word in ("do", "can"))
+    ask(proxy, stored)
+    proxy.wait_for("no-neighbour")
+    _until_indexed(proxy)
+    headers, _ = ask(proxy, asked)
+    assert headers["x-reflex-status"] == "hit-l3-verified"
+    told = admin(proxy, "GET", f"/reflex/why?id={headers['x-reflex-id']}").json
+    nearest = told["neighbours"][0]
+    assert nearest["cosine"] > 0.9
+    assert nearest["score"] >= nearest["threshold"] > 0
+    assert told["served"]["key"] == nearest["key"]
+    assert "refund" not in str(told)
+    done = admin(
+        proxy, "POST", "/reflex/wrong", {"id": headers["x-reflex-id"], "asked": asked}
+    ).json
+    assert done["reported"]
+    headers, _ = ask(proxy, asked)
+    assert headers["x-reflex-status"] == "miss"
+    assert headers["cache-status"].count("marked-wrong") == 1
+    case = json.loads((proxy.storage / "reported.jsonl").read_text())
+    assert (case["a"], case["b"], case["same_answer"]) == (asked, stored, False)
+    assert "refund" not in proxy.log
+
+
+def _until_ready(proxy: Proxy) -> None:
+    _until(lambda: admin(proxy, "GET", "/ready").json["components"]["index"] == "ready")
+
+
+def _until_indexed(proxy: Proxy) -> None:
+    def indexed() -> bool:
+        return admin(proxy, "GET", "/reflex/stats").json["storage"]["semantic"]["index entries"] > 0
+
+    _until(indexed)
+
+
+def _until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
