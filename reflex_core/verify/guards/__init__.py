@@ -11,7 +11,7 @@ from ..text import Parsed
 from .contrast import contrast
 from .edits import inflection, small_edit
 from .entities import entity
-from .literals import code, link, quote, symbol
+from .literals import code, formula, link, quote, symbol
 from .numbers import date, identifier, number, unit
 from .order import direction, roles
 from .questions import question_count, question_type
@@ -21,7 +21,7 @@ __all__ = ["LITERAL", "VETOES", "first_veto", "small_edit"]
 
 Guard = Callable[[Parsed, Parsed], str | None]
 
-LITERAL: tuple[Guard, ...] = (link, quote, code, symbol)
+LITERAL: tuple[Guard, ...] = (link, quote, code, formula, symbol)
 VETOES: tuple[Guard, ...] = (
     *LITERAL,
     date,

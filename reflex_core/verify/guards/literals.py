@@ -114,6 +114,32 @@ def quote(a: Parsed, b: Parsed) -> str | None:
     return None
 
 
+_OPERATOR = re.compile(r"(?<=[\w)\]]) ?([-+*/^=<>×÷·]{1,3}) ?(?=[\w(\[.-])")
+
+
+@lru_cache(maxsize=4096)
+def operators(p: Parsed) -> tuple[str, ...]:
+    """Operators between operands, where the text has a formula: a digit beside one, or an equals sign."""
+    text = _LINK.sub(" ", p.raw)
+    found = [
+        m[1]
+        for m in _OPERATOR.finditer(text)
+        if m[1] != "-"
+        or " - " in m[0]
+        or (text[m.start() - 1].isdigit() and text[m.end()].isdigit())
+    ]
+    near = any(
+        text[m.start() - 1].isdigit() or text[m.end()].isdigit() for m in _OPERATOR.finditer(text)
+    )
+    return tuple(sorted(found)) if near or "=" in text else ()
+
+
+def formula(a: Parsed, b: Parsed) -> str | None:
+    """`4x - 9` and `4x + 9`. One text may put the formula in words."""
+    x, y = operators(a), operators(b)
+    return "formula" if x and y and x != y else None
+
+
 def symbol(a: Parsed, b: Parsed) -> str | None:
     """One emoji or sign in the place of another."""
     x, y = ({c for c in p.raw if unicodedata.category(c) == "So"} for p in (a, b))

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
-from ..text import Parsed
+from ..text import Parsed, closeness, stem
 
 _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september",
            "october", "november", "december")  # fmt: skip
@@ -308,9 +309,48 @@ def number(a: Parsed, b: Parsed) -> str | None:
         }
         if any(not _near(v, known) for v in one.numbers):
             return "number"
-    if x.signs != y.signs:
+    if x.signs != y.signs or _rebound(a, b) or _reordered(a, b):
         return "number"
     return None
+
+
+@lru_cache(maxsize=4096)
+def _by_unit(p: Parsed) -> dict[str, set[float]]:
+    """Unit or currency -> the values that stand before it, in digits or words."""
+    out: dict[str, set[float]] = {}
+    for value, name in quantities(p).bound:
+        out.setdefault(name, set()).add(value)
+    for word, following in pairwise(p.lower):
+        name = _UNITS.get(_singular(following))
+        if word in NUMBER_WORDS and name:
+            out.setdefault(name, set()).add(float(NUMBER_WORDS[word]))
+    return out
+
+
+def _rebound(a: Parsed, b: Parsed) -> bool:
+    """`3% over 2 years` and `2% over 3 years`: no value of a unit is in both."""
+    x, y = _by_unit(a), _by_unit(b)
+    return any(x[name].isdisjoint(y[name]) for name in x.keys() & y.keys())
+
+
+@lru_cache(maxsize=4096)
+def _sequence(p: Parsed) -> tuple[tuple[float, str], ...]:
+    """Numbers in order, each with the word after it."""
+    out: list[tuple[float, str]] = []
+    for word, following in pairwise((*p.core, "")):
+        if word.isdecimal():
+            out.append((float(word), stem(following)))
+        elif word in NUMBER_WORDS and word not in _LOOSE:
+            out.append((float(NUMBER_WORDS[word]), stem(following)))
+    return tuple(out)
+
+
+def _reordered(a: Parsed, b: Parsed) -> bool:
+    """Numbers that changed places among words that mostly stayed."""
+    x, y = _sequence(a), _sequence(b)
+    if [v for v, _ in x] == [v for v, _ in y] or sorted(x) == sorted(y):
+        return False
+    return sorted(v for v, _ in x) == sorted(v for v, _ in y) and closeness(a, b) >= 0.5
 
 
 def date(a: Parsed, b: Parsed) -> str | None:
