@@ -46,6 +46,7 @@ from .similar import SimilarFlights
 from .stats import Stats
 from .storage import Storage
 from .types import ChatRequest, Json, Keys, Meaning, Target
+from .upstream import Upstream
 
 if TYPE_CHECKING:
     from .otel import Telemetry
@@ -91,7 +92,8 @@ class App:
             ssl_context=ssl_context,
             proxy=config.upstream_proxy or upstream_proxy,
         )
-        self.upstream = MockUpstream(http, config.mock_delay)
+        online = MockUpstream(http, config.mock_delay)
+        self.upstream: Upstream = offline.NoUpstream() if config.offline else online
         self.fetcher = Fetcher(
             self.upstream,
             Persistence(config.retries, config.resumptions),
@@ -117,6 +119,8 @@ class App:
                 telemetry.start, self.config.otel_endpoint, self.stats
             )
         await asyncio.to_thread(self.storage.open)
+        if self.config.offline and self.config.replay == "off":
+            await asyncio.to_thread(offline.warn_if_empty, self.storage)
 
     async def stop(self, hurry: asyncio.Event | None = None) -> None:
         """Open answers may finish, and be read, for `shutdown_grace` or until `hurry` is set."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
-from .errors import ApiError, BackendError
+from .errors import ApiError, BackendError, UpstreamError
 from .ports import StoredRequest
 from .replay import nearest
 from .reply import Headers, Reply
 from .storage import Storage
-from .types import Json, Keys
+from .types import Json, Keys, ProviderRequest
+from .upstream import Answer
+
+logger = logging.getLogger("reflex")
 
 CANDIDATES = 500
 """Stored requests a miss is compared with: those used last."""
@@ -43,6 +47,27 @@ def miss(body: Json, keys: Keys, detail: str, storage: Storage, note: Headers) -
     value = error.to_dict()
     value["error"]["nearest"] = nearest.as_json(found)
     return Reply.of_json(value, error.status, (*_NO_RETRY, *note))
+
+
+class NoUpstream:
+    """The `Upstream` that nothing gets past, whatever asks."""
+
+    async def open(self, request: ProviderRequest, first_byte_timeout: float) -> Answer:
+        message = "Reflex is offline: no provider is asked."
+        raise UpstreamError(ApiError(504, message, type="offline", code="offline"))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def warn_if_empty(storage: Storage) -> None:
+    """Blocks."""
+    try:
+        empty = storage.store is None or not storage.store.stats()["entries"]
+    except BackendError:
+        return  # the store has said so in the log
+    if empty:
+        logger.warning("reflex: offline, and nothing is stored: every request will be a miss")
 
 
 _NO_RETRY: Headers = (("x-should-retry", "false"),)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from reflex_core import offline
-from reflex_core.errors import BackendError
+from reflex_core.errors import BackendError, UpstreamError
 from reflex_core.storage import Storage
-from reflex_core.types import Keys
+from reflex_core.types import Keys, ProviderRequest
 
 from .settings import settings
 from .test_storage import flush, opened, put
@@ -79,3 +80,21 @@ def test_refusal() -> None:
     error = json.loads(reply.body)["error"]
     assert (reply.status, error["code"]) == (504, "offline")
     assert "/embeddings cannot be answered" in error["message"]
+
+
+def test_nothing_gets_past() -> None:
+    request = ProviderRequest("POST", "http://localhost:9", (), b"")
+    with pytest.raises(UpstreamError) as caught:
+        asyncio.run(offline.NoUpstream().open(request, 1.0))
+    assert (caught.value.error.status, caught.value.error.code) == (504, "offline")
+    asyncio.run(offline.NoUpstream().close())
+
+
+def test_an_empty_store_is_told(storage: Storage, caplog: pytest.LogCaptureFixture) -> None:
+    offline.warn_if_empty(storage)
+    assert "every request will be a miss" in caplog.text
+    caplog.clear()
+    put(storage)
+    flush(storage)
+    offline.warn_if_empty(storage)
+    assert not caplog.text
