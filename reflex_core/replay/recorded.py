@@ -220,7 +220,7 @@ def answer(recorded: Recorded, request: ChatRequest, target: Target) -> Completi
         exchange.take(codec.decode_json(request, target, body))
         exchange.check_complete()
     if exchange.error is not None:
-        cut = exchange.error.code in ("upstream_closed", "upstream_cut")
+        cut = exchange.error.code == "upstream_closed"
         return Skipped("incomplete" if cut else "bad-answer", exchange.error.code or "")
     return exchange.completion()
 

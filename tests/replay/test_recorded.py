@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reflex_core import codecs, inbound, route
 from reflex_core.app import App
+from reflex_core.exchange import Exchange
 from reflex_core.replay.recorded import (
     REASONS,
     SCRUBBED,
@@ -18,6 +20,7 @@ from reflex_core.replay.recorded import (
     Skipped,
     storing_problem,
 )
+from tests import wire
 from tests.e2e.speech import completion, text_frames, tool_frames
 
 from .recordings import SECRET, asked, body, config, recorded, streamed, with_header
@@ -208,3 +211,42 @@ def test_seconds() -> None:
     assert recorded().seconds == 2
     assert replace(recorded(), ended=1.0).seconds == 0
     assert replace(recorded(), ended=None).seconds is None
+
+
+@pytest.mark.parametrize(
+    "case",
+    wire.params(
+        *("openai-chat", "groq-chat", "deepseek-chat", "mistral-chat", "openrouter-chat"),
+        keep=lambda case: case.meta["request_file"] is not None,
+    ),
+)
+def test_real_traffic(case: wire.Case) -> None:
+    """Of several hosts, as a client of theirs would have recorded it: what the codec reads, we read."""
+    one = recorded(
+        case.request,
+        status=case.status,
+        response_headers={
+            "content-type": "text/event-stream" if case.streaming else "application/json"
+        },
+        response_body=case.body,
+    )
+    found = Reader(config(), SECRET).read(one)
+    request = inbound.parse(one.request_body or b"")
+    target = route.target(request.model, config(), {})
+    codec = codecs.get("openai-chat")
+    if case.status >= 400:
+        assert found == Skipped("error-status", str(case.status))
+        return
+    exchange = Exchange("", 0, target.model)
+    if case.streaming:
+        exchange.attach(codec.decoder(request, target))
+        for piece in wire.cuts(case.body, seed=1):
+            exchange.feed(piece)
+        exchange.finish()
+    else:
+        exchange.take(codec.decode_json(request, target, case.body))
+    if exchange.error is None and exchange.completion().complete:
+        assert isinstance(found, Asked)
+        assert found.completion == exchange.completion()
+    else:
+        assert isinstance(found, Skipped)
