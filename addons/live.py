@@ -18,7 +18,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from mitmproxy import flow as mflow
-from mitmproxy import http
+from mitmproxy import http, version
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _events as http_events
@@ -32,6 +32,8 @@ logger = logging.getLogger("reflex")
 
 MAX_KEPT = 256 * 1024
 """Bytes of a live answer that are kept for the flow when nobody is known to want them."""
+SUPPORTED = "12.2."
+"""What mitmproxy's version begins with."""
 MAX_BACKLOG = 256 * 1024
 """Bytes that may wait in one HTTP/2 stream for its client to read."""
 BACKLOG_PAUSE = 0.02
@@ -307,6 +309,10 @@ def _route(self: http_layers.HttpLayer, event: LiveEvent) -> layer.CommandGenera
 
 def install(answers: LiveAnswers) -> None:
     """Make mitmproxy use LiveStream for requests from now on. Safe to call again."""
+    if not version.VERSION.startswith(SUPPORTED):
+        logger.warning(
+            "reflex: mitmproxy %s is not known to work; %sx is", version.VERSION, SUPPORTED
+        )
     global _answers  # noqa: PLW0603  mitmproxy has one proxy server for a process
     _answers = answers
     if http_layers.HttpStream is LiveStream:

@@ -194,7 +194,7 @@ def error_object(value: Json, status: int) -> ApiError:
 def cut_answer() -> ApiError:
     """For a stream that ended before its answer did."""
     message = "The provider's stream ended before the answer was complete."
-    return ApiError(502, message, code="upstream_cut")
+    return ApiError(502, message, code="upstream_closed")
 
 
 def bad_answer(detail: str) -> ApiError:

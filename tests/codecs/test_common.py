@@ -235,5 +235,5 @@ def test_any_error_body_becomes_a_message(value: Any) -> None:
 
 
 def test_answers_that_make_no_sense() -> None:
-    assert (cut_answer().status, cut_answer().code) == (502, "upstream_cut")
+    assert (cut_answer().status, cut_answer().code) == (502, "upstream_closed")
     assert "half a loaf" in bad_answer("half a loaf").message

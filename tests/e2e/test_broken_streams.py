@@ -59,7 +59,7 @@ def check_clean_error(answer: httpx.Response) -> None:
 # ---------------------------------------------------------------------- the provider leaves
 
 
-def test_upstream_cut_at_every_byte(proxy: Proxy, provider: Provider, question: str) -> None:
+def test_upstream_closed_at_every_byte(proxy: Proxy, provider: Provider, question: str) -> None:
     provider.reply = lambda request: Answer([SHORT[: number_of(request)]], headers=SSE, drop=True)
     url = f"{proxy.base_url}/chat/completions"
     ends = SHORT.index(b"data: [DONE]") + len("data: [DONE]\n")
