@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -135,7 +136,10 @@ class Replay:
                 outcome = await asyncio.to_thread(job.finish)
                 if self._progress is not None:
                     self._progress.stop()
-                await asyncio.to_thread(report.show, outcome, config.report, _stdout())
+                console = _console()
+                await asyncio.to_thread(report.show, outcome, config.report, console)
+                if isinstance(console.file, io.StringIO):
+                    logger.info("reflex:\n%s", console.file.getvalue())
             except Exception:
                 logger.exception("reflex: the report could not be made")
             finally:
@@ -216,9 +220,15 @@ def _skip(file: BinaryIO) -> bool:
 # ---------------------------------------------------------------------- the terminal
 
 
-def _stdout() -> Console:
-    """As wide as the terminal; files and pipes get lines of 110 characters."""
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 110)
+def _is_mitmdump() -> bool:
+    """Or one of the interactive tools, whose screen is theirs."""
+    return ctx.master.addons.get("readfilestdin") is not None
+
+
+def _console() -> Console:
+    """As wide as the terminal; files, pipes and the event log get lines of 110 characters."""
+    file = sys.stdout if _is_mitmdump() else io.StringIO()
+    return Console(file=file, width=None if file.isatty() else 110)
 
 
 class _Bar:
@@ -232,7 +242,7 @@ class _Bar:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
+            disable=not (sys.stderr.isatty() and _is_mitmdump()),
             transient=True,
         )
         words = {"warm": "Filling the cache", "plan": "Reading the capture"}
