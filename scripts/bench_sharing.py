@@ -52,13 +52,15 @@ class Reader:
         try:
             started = time.monotonic_ns()
             writer.write(request)
+            tail = b""
             while data := await reader.read(2**16):
                 now = time.monotonic_ns()
                 stamps = [int(stamp) for stamp in STAMP.findall(data)]
                 if stamps and not self.first:
                     self.first = (now - started) / 1e9
                 self.delays += [(now - stamp) / 1e9 for stamp in stamps if stamp > started]
-                if data.endswith(b"0\r\n\r\n") or (words and len(stamps) >= words):
+                tail = tail[-20:] + data
+                if b"data: [DONE]" in tail or (words and len(stamps) >= words):
                     return self
             raise SystemExit("the proxy closed the connection")
         finally:
