@@ -36,8 +36,14 @@ class ChainVerifier:
         stored_tokens: bytes,
         cosine: float,
     ) -> Verdict:
+        if asked == stored:
+            return Verdict(True, 1.0, "verified-same", self.threshold)
+        if is_too_long(asked) or is_too_long(stored):
+            same = asked.split() == stored.split()
+            reason = "verified-same" if same else "text-too-long"
+            return Verdict(same, float(same), reason, self.threshold)
         a, b = parse(asked), parse(stored)
-        early = self._without_vectors(asked, stored, a, b)
+        early = self._without_vectors(a, b)
         if early is not None:
             return early
         score = self._score(a, b, asked_embedding.tokens, stored_tokens, cosine)
@@ -47,11 +53,9 @@ class ChainVerifier:
         accepted = score >= limit
         return Verdict(accepted, score, "verified" if accepted else "below-threshold", limit)
 
-    def _without_vectors(self, asked: str, stored: str, a: Parsed, b: Parsed) -> Verdict | None:
+    def _without_vectors(self, a: Parsed, b: Parsed) -> Verdict | None:
         """What the texts alone decide."""
         limit = self.threshold
-        if asked == stored:
-            return Verdict(True, 1.0, "verified-same", limit)
         if not is_english(a) or not is_english(b):
             same = is_same_text(a, b) and first_veto(a, b, LITERAL) is None
             return Verdict(same, float(same), "verified-same" if same else "other-language", limit)
@@ -61,9 +65,6 @@ class ChainVerifier:
         veto = veto or first_veto(a, b)
         if veto is not None:
             return Verdict(False, 0.0, veto, limit)
-        if is_too_long(a) or is_too_long(b):
-            same = is_same_text(a, b)
-            return Verdict(same, float(same), "verified-same" if same else "text-too-long", limit)
         if is_repeat(a, b):
             return Verdict(True, 1.0, "verified-same", limit)
         edit = first_veto(a, b, (small_edit,))

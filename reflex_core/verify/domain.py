@@ -14,6 +14,9 @@ LONG_WORDS = 60
 MAX_WORDS = 150
 """Beyond it only a repeat is served."""
 
+MAX_WORD = 200
+"""Characters of a run without spaces."""
+
 _ENGLISH = frozenset(
     [
         "the",
@@ -139,8 +142,10 @@ def is_english(p: Parsed) -> bool:
     return english > 0 or foreign + len(_MARKS.findall(p.raw.lower())) == 0
 
 
-def is_too_long(p: Parsed) -> bool:
-    return len(p.words) > MAX_WORDS or len(p.raw) >= MAX_CHARS
+def is_too_long(text: str) -> bool:
+    """Also for what is no question at all: the guards' patterns are not run on it."""
+    words = text[: MAX_CHARS + 1].split()
+    return len(text) > MAX_CHARS or len(words) > MAX_WORDS or any(len(w) > MAX_WORD for w in words)
 
 
 def is_long(p: Parsed) -> bool:

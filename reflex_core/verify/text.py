@@ -11,7 +11,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-MAX_CHARS = 4000
+MAX_CHARS = 1500
 """Longer texts are never compared (see domain.py); this bounds the work."""
 
 _WORD = re.compile(r"[cf](?:\+\+|#)(?!\w)|\.net\b|[^\W_]+(?:'[^\W_]+)*", re.IGNORECASE)

@@ -45,7 +45,7 @@ SERVED = [
     ("How long do I boil an egg?", "How many minutes should an egg boil for?"),
 ]
 REFUSED = [
-    ("How long do I boil an egg?", "How long do I boil potatoes?", "below-threshold"),
+    ("How long do I boil an egg?", "What makes boiled eggs easy to peel?", "below-threshold"),
     ("Flights from Rome to Oslo", "Flights from Oslo to Rome", "veto-direction"),
     ("Can I take it for 5 days?", "Can I take it for 7 days?", "veto-number"),
     ("Wie lange kocht ein Ei?", "Wie lange muss ein Ei kochen?", "other-language"),
@@ -97,6 +97,13 @@ def test_long_questions_have_their_own_threshold(embed):
     asked, stored = long + "When do I plant beans?", long + "When should I sow beans?"
     verdict = judge(ChainVerifier(shipped(), 0.0, 0.9999), embed, asked, stored)
     assert verdict.threshold == 0.9999
+
+
+def test_texts_that_are_too_long_pass_only_unchanged(verifier):
+    long = "word " * 200
+    assert verifier.verify(long, NOTHING, long + "\n", b"", 1.0).accepted
+    verdict = verifier.verify(long, NOTHING, long + "more", b"", 1.0)
+    assert (verdict.accepted, verdict.reason) == (False, "text-too-long")
 
 
 def test_scores_are_deterministic(verifier, embed):

@@ -43,7 +43,9 @@ def test_not_english(text):
 def test_length():
     assert not is_long(parse("word " * 20))
     assert is_long(parse("word " * 61))
-    assert is_too_long(parse("word " * (MAX_WORDS + 1)))
+    assert not is_too_long("word " * MAX_WORDS)
+    assert is_too_long("word " * (MAX_WORDS + 1))
+    assert is_too_long("x" * 500)
 
 
 @given(st.text())
