@@ -69,13 +69,21 @@ def differences(stored: Fingerprint, asked: Fingerprint) -> list[Difference]:
     """In the order of the fields; values are shown where they are numbers or one of a few words."""
     out: list[Difference] = []
     for name in ("messages", "tools"):
-        _lists(name, stored.lists.get(name, ()), asked.lists.get(name, ()), out)
+        _lists(name, stored.lists.get(name), asked.lists.get(name), out)
     for name in sorted({*stored.fields, *asked.fields}):
         _compare(name, stored.fields.get(name), asked.fields.get(name), out)
     return out
 
 
-def _lists(name: str, a: tuple[Part, ...], b: tuple[Part, ...], out: list[Difference]) -> None:
+def _lists(
+    name: str, a: tuple[Part, ...] | None, b: tuple[Part, ...] | None, out: list[Difference]
+) -> None:
+    if a is None or b is None:
+        if b is not None:
+            out.append(Difference(name, "added", asked=f"{len(b)} items"))
+        if a is not None:
+            out.append(Difference(name, "removed", stored=f"{len(a)} items"))
+        return
     if a != b and name == "tools" and sorted(a) == sorted(b):
         out.append(Difference(name, "order"))
         return

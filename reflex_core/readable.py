@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import orjson
 
-from . import codecs
+from . import codecs, key
 from .catalog_rows import PROVIDERS
 from .exchange import Exchange
 from .types import ChatRequest, Choice, Completion, Event, Json, Target, ToolCall
@@ -108,7 +108,7 @@ def _content(content: Any) -> list[str]:
 
 def _part(fields: Json) -> str:
     kind = str(fields.get("type", "?"))
-    size = len(orjson.dumps(fields, default=str))
+    size = len(key.canonical(fields))
     url = _dict(fields.get("image_url")).get("url")
     if isinstance(url, str) and not url.startswith("data:"):
         return f"<{kind} {url}>"
@@ -181,7 +181,7 @@ def _pretty(text: str) -> str:
 
 
 def _short(value: Any) -> str:
-    text = orjson.dumps(value, default=str).decode()
+    text = key.canonical(value).decode("utf-8", "replace")
     return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}... ({len(text)} characters)"
 
 

@@ -19,7 +19,7 @@ from .speech import echo
 
 pytestmark = pytest.mark.skipif(program() is None, reason=MISSING)
 
-READY = "document.body.dataset.ready === 'yes'"
+READY = "document.body?.dataset.ready === 'yes'"
 TOKEN = "a-token-that-is-long-enough"
 PROMPT = "Where do the squirrels sleep?"
 
