@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..types import Json
-from .recorded import REASONS
+from .recorded import Skips
 from .volatile import Finding
 
 Outcome = Literal["exact", "in-flight", "similar", "miss", "bypass"]
@@ -149,7 +149,7 @@ class Plan:
     """The report, as data."""
 
     read: int
-    skipped: Counter[str]
+    skipped: Skips
     first: float | None
     last: float | None
     total: Sums
@@ -187,11 +187,6 @@ class Plan:
 def saved(tiers: dict[str, Sums]) -> Sums:
     """What was not asked upstream."""
     return sum((sums for name, sums in tiers.items() if name not in MISSED), Sums())
-
-
-def skipped_rows(skipped: Counter[str]) -> list[tuple[str, int, str]]:
-    """(reason, count, in words), most frequent first."""
-    return [(reason, count, REASONS[reason]) for reason, count in skipped.most_common()]
 
 
 def simulate(rows: Sequence[Row], ttl: float | None, threshold: float | None) -> list[Outcome]:

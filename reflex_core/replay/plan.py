@@ -29,7 +29,7 @@ from .outcome import (
     Threshold,
     simulate,
 )
-from .recorded import Asked, Reader, Recorded, Skipped, storing_problem
+from .recorded import Asked, Reader, Recorded, Skipped, Skips, storing_problem
 from .text import question_of
 from .volatile import VolatileFinder
 
@@ -122,7 +122,7 @@ class Planner:
         self._unpriced: Counter[str] = Counter()
         self._spoiled = _Spoiled()
         self._last = 0.0
-        self.skipped: Counter[str] = Counter()
+        self.skipped = Skips()
         self.read = 0
 
     def take(self, recorded: Recorded) -> None:
@@ -130,7 +130,7 @@ class Planner:
         self.read += 1
         asked = self._reader.read(recorded)
         if isinstance(asked, Skipped):
-            self.skipped[asked.reason] += 1
+            self.skipped.note(asked)
             return
         key = self._keys.get(asked.keys.exact)
         is_new = key is None

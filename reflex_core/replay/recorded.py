@@ -6,6 +6,7 @@ is stored from a capture is found by the same request made live.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from ..config import Config
 from ..controls import Controls
 from ..errors import BadRequest
 from ..exchange import Exchange
+from ..journal import printable
 from ..policy import Decision
 from ..types import ChatRequest, Completion, Keys, Meaning, Target
 
@@ -62,6 +64,8 @@ _FOREIGN_PATHS = (
     "/v2/chat",
 )
 """Ends of the paths of Anthropic, Gemini, Bedrock, Ollama and Cohere."""
+_DETAILS = 5
+"""Different details of one reason that are told."""
 _SIMILAR = ("hit-l2-semantic", "hit-l3-verified")
 
 
@@ -105,6 +109,28 @@ class Skipped:
 
     reason: str
     detail: str = ""
+
+
+class Skips(Counter[str]):
+    """Reasons, counted, and for some the details."""
+
+    def __init__(self, counts: Mapping[str, int] | None = None) -> None:
+        super().__init__(counts or {})
+        self._details: defaultdict[str, Counter[str]] = defaultdict(Counter)
+
+    def note(self, skipped: Skipped) -> None:
+        self[skipped.reason] += 1
+        if skipped.detail:
+            self._details[skipped.reason][printable(skipped.detail)] += 1
+
+    def rows(self) -> list[tuple[str, int, str]]:
+        """(reason, count, in words), most frequent first."""
+        return [(reason, count, self._words(reason)) for reason, count in self.most_common()]
+
+    def _words(self, reason: str) -> str:
+        details = self._details[reason].most_common(_DETAILS)
+        more = ", ".join(f"{detail}: {count}" for detail, count in details)
+        return f"{REASONS[reason]} ({more})" if more else REASONS[reason]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ..errors import BackendError
 from ..storage import Storage
 from ..types import Json
-from .recorded import REASONS, Asked, Reader, Recorded, Skipped, storing_problem
+from .recorded import Asked, Reader, Recorded, Skipped, Skips, storing_problem
 
 _FLUSH_ITEMS = 256
 _FLUSH_BYTES = 16 * 2**20
@@ -30,7 +30,7 @@ class Summary:
     usable: int = 0
     """Chat requests with a whole answer."""
     stored: int = 0
-    skipped: Counter[str] = field(default_factory=Counter[str])
+    skipped: Skips = field(default_factory=Skips)
     """The rest, by reason (see REASONS)."""
     elsewhere: Counter[str] = field(default_factory=Counter[str])
     """Stored under a provider and model that this configuration would not ask."""
@@ -43,8 +43,8 @@ class Summary:
             "usable": self.usable,
             "stored": self.stored,
             "skipped": [
-                {"reason": reason, "count": count, "text": REASONS[reason]}
-                for reason, count in self.skipped.most_common()
+                {"reason": reason, "count": count, "text": text}
+                for reason, count, text in self.skipped.rows()
             ],
             "stored_elsewhere": dict(self.elsewhere),
             "seconds": self.seconds,
@@ -71,7 +71,7 @@ class Warmer:
         self.summary.read += 1
         asked = self._reader.read(recorded)
         if isinstance(asked, Skipped):
-            self.summary.skipped[asked.reason] += 1
+            self.summary.skipped.note(asked)
             return
         self.summary.usable += 1
         problem = storing_problem(asked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from ..replay.outcome import Plan, Threshold, skipped_rows
+from ..replay.outcome import Plan, Threshold
 from ..types import Json
 
 VERSION = 1
@@ -20,7 +20,7 @@ def plan_json(plan: Plan) -> Json:
         "read": plan.read,
         "skipped": [
             {"reason": reason, "count": count, "text": text}
-            for reason, count, text in skipped_rows(plan.skipped)
+            for reason, count, text in plan.skipped.rows()
         ],
         "first": plan.first,
         "last": plan.last,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from ..replay.outcome import Plan, Sums, skipped_rows
+from ..replay.outcome import Plan, Sums
 from . import words
 from .svg import Axis, Line, Part, bar, chart, nice, time_axis
 from .words import TIERS
@@ -238,7 +238,7 @@ def _volatile(plan: Plan) -> str:
 
 
 def _skipped(plan: Plan) -> str:
-    rows = [[escape(text), words.count(number)] for _, number, text in skipped_rows(plan.skipped)]
+    rows = [[escape(text), words.count(number)] for _, number, text in plan.skipped.rows()]
     return _list("Skipped", ["why", "exchanges"], rows, 1)
 
 

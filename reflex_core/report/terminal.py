@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..replay.outcome import Plan, skipped_rows
+from ..replay.outcome import Plan
 from ..replay.warm import Summary
 from . import words
 from .words import TIERS
@@ -26,7 +26,7 @@ def show_summary(summary: Summary, console: Console) -> None:
     table.add_row("stored", Text(words.count(summary.stored), style="bold green"))
     console.print(table)
     if summary.skipped:
-        console.print(Padding(_skipped(skipped_rows(summary.skipped)), (1, 0, 0, 0)))
+        console.print(Padding(_skipped(summary.skipped.rows()), (1, 0, 0, 0)))
     for name, number in summary.elsewhere.most_common():
         line = f"{number:,} stored under {name}, which this configuration does not ask for them."
         console.print(Text(line, style="yellow"))
@@ -46,7 +46,7 @@ def show_plan(plan: Plan, console: Console) -> None:
     if plan.volatile:
         parts.append(_volatile(plan))
     if plan.skipped:
-        parts.append(_skipped(skipped_rows(plan.skipped)))
+        parts.append(_skipped(plan.skipped.rows()))
     console.print(Group(*[Padding(part, (0, 0, 1, 0)) for part in parts]))
 
 

@@ -18,6 +18,7 @@ from reflex_core.replay.recorded import (
     Reader,
     Recorded,
     Skipped,
+    Skips,
     storing_problem,
 )
 from tests import wire
@@ -205,6 +206,18 @@ def test_any_bytes_are_read_or_skipped(answer: bytes, request: bytes, cut: int, 
     )
     found = Reader(config(), SECRET).read(one)
     assert isinstance(found, Asked) or found.reason in REASONS
+
+
+def test_skips_are_counted_with_their_details() -> None:
+    skips = Skips({"repeat": 1})
+    for status in (429, 500, 429):
+        skips.note(Skipped("error-status", str(status)))
+    skips.note(Skipped("bad-answer", "evil\x1b" + "x" * 900))
+    assert skips == {"repeat": 1, "error-status": 3, "bad-answer": 1}
+    reason, count, text = skips.rows()[0]
+    assert (reason, count) == ("error-status", 3)
+    assert text == "the answer is an error (429: 2, 500: 1)"
+    assert all(text.isprintable() and len(text) < 200 for *_, text in skips.rows())
 
 
 def test_seconds() -> None:

@@ -13,6 +13,7 @@ from reflex_core.replay.outcome import (
     Sums,
     Threshold,
 )
+from reflex_core.replay.recorded import Skips
 from reflex_core.replay.volatile import Finding
 
 NASTY = "</td><script>alert(1)</script> & \"quotes\" '[bold]' ünïcödé 漢字"
@@ -29,7 +30,7 @@ def a_plan() -> Plan:
     }
     return Plan(
         read=120,
-        skipped=Counter({"other-host": 15, "error-status": 5}),
+        skipped=Skips({"other-host": 15, "error-status": 5}),
         first=NOW,
         last=NOW + 86_400,
         total=sum(tiers.values(), Sums()),
@@ -65,7 +66,7 @@ def empty() -> Plan:
     none = Sums()
     return Plan(
         read=3,
-        skipped=Counter({"other-host": 3}),
+        skipped=Skips({"other-host": 3}),
         first=None,
         last=None,
         total=none,

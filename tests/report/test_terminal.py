@@ -11,6 +11,7 @@ from rich.console import Console
 
 from reflex_core import report
 from reflex_core.replay.outcome import Plan
+from reflex_core.replay.recorded import Skips
 from reflex_core.replay.warm import Summary
 
 from .plans import NASTY, a_plan, empty
@@ -57,7 +58,7 @@ def test_summary() -> None:
         read=9,
         usable=7,
         stored=5,
-        skipped=Counter({"repeat": 2}),
+        skipped=Skips({"repeat": 2}),
         elsewhere=Counter({"groq::[llama]": 1}),
         seconds=0.5,
     )
