@@ -56,7 +56,7 @@ def test_a_hundred_readers(proxy: Proxy, provider: Provider, question: str) -> N
 
 
 SPOKEN = {
-    "openai-chat": ("openai::gpt-4o", "text.sse", "tools.sse", "two-choices.sse"),
+    "openai-chat": ("openai::gpt-4o", "text.sse", "parallel-tools.sse", "two-choices.sse"),
     "anthropic-messages": ("anthropic::claude-sonnet-4-5", "text.sse", "tools.sse", "thinking.sse"),
     "gemini-generate": ("gemini::gemini-2.5-flash", "text.sse", "tools.sse", "thoughts.sse"),
     "ollama-chat": ("ollama::llama3.2", "text.ndjson", "tools.ndjson", "thinking.ndjson"),
