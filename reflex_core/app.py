@@ -297,6 +297,7 @@ class App:
     # ------------------------------------------------------------------ a miss
 
     def _miss(self, prepared: Prepared, detail: str) -> Pending:
+        prepared.record.upstream = True
         request, wishes, keys = prepared.request, prepared.wishes, prepared.keys
         shared = self.config.cache and wishes.may_join
         may_store = self.config.cache and wishes.may_store

@@ -56,6 +56,8 @@ class Record:
     first_token: float | None = None
     """Until the first content could be sent; None for a hit, which comes whole."""
     tokens: Tokens | None = None
+    upstream: bool = False
+    """The provider was asked for it."""
     entry: bytes | None = None
     """The key of the stored answer that was served."""
     flow: str = ""

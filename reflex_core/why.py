@@ -166,7 +166,7 @@ def _tiers(record: Record, reason: str) -> list[Json]:
     if status == "coalesced":
         rows.append(("in flight", "joined an equal request"))
     elif not record.hit:
-        rows.append(("provider", f"asked, {record.code}" if record.code != 504 else "504"))
+        rows.append(("provider", f"asked, {record.code}" if record.upstream else "not asked"))
     return [{"tier": tier, "outcome": outcome} for tier, outcome in rows]
 
 

@@ -256,3 +256,19 @@ def test_money(tmp_path: Path) -> None:
             assert "hit rate: 50.0%" in lines
 
     asyncio.run(go())
+
+
+def test_a_provider_that_was_not_asked(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with running(tmp_path) as app:
+            headers, _ = await ask(app, "red", {"cache-control": "only-if-cached"})
+            told = Sight(app).why(headers["x-reflex-id"])
+            assert told["tiers"][-1] == {"tier": "provider", "outcome": "not asked"}
+            headers, _ = await ask(app, "red", {"cache-control": "no-cache"})
+            told = Sight(app).why(headers["x-reflex-id"])
+            assert told["tiers"] == [
+                {"tier": "memory and store", "outcome": "not asked: no-cache"},
+                {"tier": "provider", "outcome": "asked, 200"},
+            ]
+
+    asyncio.run(go())
