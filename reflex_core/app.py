@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import __version__, controls, health, inbound, key, offline, policy, route, telemetry
+from . import __version__, controls, health, inbound, offline, policy, route, telemetry
 from .attempt import Call
 from .backends.http_upstream import HttpUpstream
 from .breaker import Breakers
@@ -251,14 +251,7 @@ class App:
         headers: Mapping[str, str],
         wishes: Controls,
     ) -> Keys:
-        namespace = wishes.namespace or self.config.namespace or None
-        tenant = key.tenant(
-            self.storage.secret,
-            route.credential(headers),
-            namespace,
-            self.config.shared_namespaces,
-        )
-        return keys_of(request, target, tenant, namespace)
+        return keys_of(request, target, headers, wishes, self.config, self.storage.secret)
 
     def _meaning(self, request: ChatRequest, target: Target, keys: Keys) -> Meaning:
         return meaning_of(request, target, keys.tenant, self.config)

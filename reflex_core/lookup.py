@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from . import codec_store, controls, key
+from . import codec_store, controls, key, route
 from .config import Config
 from .controls import Controls, Status
 from .errors import BackendError
@@ -33,8 +34,18 @@ class Miss:
     trace: Trace | None = None
 
 
-def keys_of(request: ChatRequest, target: Target, tenant: bytes, namespace: str | None) -> Keys:
-    """Two base URLs of one provider are two providers."""
+def keys_of(
+    request: ChatRequest,
+    target: Target,
+    headers: Mapping[str, str],
+    wishes: Controls,
+    config: Config,
+    secret: bytes,
+) -> Keys:
+    """`headers` names are lower case; `secret` is the store's. Two base URLs are two providers."""
+    namespace = wishes.namespace or config.namespace or None
+    credential = route.credential(headers)
+    tenant = key.tenant(secret, credential, namespace, config.shared_namespaces)
     exact = key.exact_key(tenant, _provider(target), target.model, request.body)
     return Keys(tenant, exact, namespace)
 

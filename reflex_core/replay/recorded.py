@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from .. import codecs, controls, inbound, key, lookup, policy, route
+from .. import codecs, controls, inbound, lookup, policy, route
 from ..config import Config
 from ..controls import Controls
 from ..errors import BadRequest
@@ -185,7 +185,7 @@ class Reader:
         wishes = controls.parse(headers.get("cache-control"), headers.get("x-reflex-namespace"))
         if self._is_scrubbed(headers, wishes):
             return Skipped("scrubbed")
-        keys = self._keys(request, target, headers, wishes)
+        keys = lookup.keys_of(request, target, headers, wishes, self._config, self._secret)
         return Asked(
             recorded=recorded,
             request=request,
@@ -203,15 +203,6 @@ class Reader:
         namespace = wishes.namespace or self._config.namespace
         shared = namespace in self._config.shared_namespaces
         return not shared and route.credential(headers) == SCRUBBED
-
-    def _keys(
-        self, request: ChatRequest, target: Target, headers: Mapping[str, str], wishes: Controls
-    ) -> Keys:
-        config = self._config
-        namespace = wishes.namespace or config.namespace or None
-        credential = route.credential(headers)
-        tenant = key.tenant(self._secret, credential, namespace, config.shared_namespaces)
-        return lookup.keys_of(request, target, tenant, namespace)
 
     def _answering(self, recorded: Recorded, provider: str | None, asked: Target) -> Target:
         """Who gave the recorded answer: as Reflex noted it, by the host, or as this config has it."""
