@@ -17,6 +17,7 @@ from reflex_core.verify.guards import (
     questions,
     shades,
 )
+from reflex_core.verify.guards.aspects import aspect
 from reflex_core.verify.guards.contrast import contrast
 from reflex_core.verify.text import parse
 
@@ -70,6 +71,8 @@ REFUSED = [
     (contrast, "is it safe for my baby", "is it safe for me"),
     (contrast, "side effects of ibuprofen", "side effects of naproxen"),
     (contrast, "my knee hurts when I run", "my ankle hurts when I run"),
+    (aspect, "symptoms of scurvy", "how is scurvy treated"),
+    (aspect, "cheapest way to send it", "which is the quickest method of posting it"),
     (entities.entity, "When was Marie Curie born?", "When was Lise Meitner born?"),
     (entities.entity, "Hotels near Lake Garda", "Hotels near Lake Como"),
     (entities.entity, "is tipping usual in japan", "is tipping usual in china"),
@@ -129,6 +132,7 @@ PASSED = [
     (contrast, "sort a list in JS", "sort a list in JavaScript"),
     (contrast, "my mum needs a visa", "my mother needs a visa"),
     (contrast, "how do I open it and close it", "opening and closing it"),
+    (aspect, "signs of scurvy", "how do I notice the symptoms of scurvy"),
     (entities.entity, "Do Canadians need a visa?", "does somebody from Canada need a visa"),
     (entities.entity, "Is there tax in the UK?", "is there tax in britain"),
     (entities.entity, "Where Is The Best Pizza In Town", "where is the best pizza in town"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..text import Parsed
+from .aspects import aspect
 from .contrast import contrast
 from .edits import inflection, small_edit
 from .entities import entity
@@ -30,6 +31,7 @@ VETOES: tuple[Guard, ...] = (
     unit,
     requested_format,
     contrast,
+    aspect,
     entity,
     negation,
     direction,
