@@ -74,7 +74,7 @@ def hit_rows(results: dict[str, dict[int, lib.Load]]) -> list[list[object]]:
 
 
 async def _first_tokens(port: int, count: int, prefix: str) -> list[float]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**26)
     times = []
     for number in range(count):
         body = lib.chat(f"{prefix} {number}", stream=True)
@@ -89,7 +89,7 @@ async def _first_tokens(port: int, count: int, prefix: str) -> list[float]:
 
 async def _whole_streams(port: int, count: int, prefix: str) -> float:
     """Median seconds for a whole stream."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**26)
     times = []
     for number in range(count):
         started = time.perf_counter()
