@@ -5,6 +5,7 @@ Sources: RFC 9111 section 5.2 (Cache-Control), RFC 9211 (Cache-Status), RFC 9651
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -157,7 +158,7 @@ def answer_headers(
     """X-Reflex-Status, Cache-Status and, where they are given, Age and X-Reflex-Id.
 
     `key` is the exact key, of which the first 8 bytes are shown in hex. `ttl` (seconds left, below
-    zero for a stale answer) and `age` are cut to whole seconds. `stored`: this answer will be kept.
+    zero for a stale answer) and `age` are rounded down to whole seconds. `stored`: this answer will be kept.
     """
     parts = ["reflex", _FORWARDED.get(status, "; hit")]
     if ttl is not None:
@@ -177,7 +178,7 @@ def answer_headers(
 
 
 def _integer(value: float) -> int:
-    return int(max(-_MAX_INTEGER, min(_MAX_INTEGER, value)))
+    return math.floor(max(-_MAX_INTEGER, min(_MAX_INTEGER, value)))
 
 
 def _token_or_string(text: str) -> str:

@@ -182,7 +182,7 @@ def test_a_stale_answer_says_so() -> None:
         headers = dict((await pending.start())[0].headers)
         assert headers["X-Reflex-Status"] == "stale"
         assert headers["Age"] == "70"
-        assert "; hit; ttl=-10" in headers["Cache-Status"]
+        assert "; hit; ttl=-11" in headers["Cache-Status"]
         assert "stored" not in headers["Cache-Status"]
 
     asyncio.run(main())
