@@ -241,10 +241,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the requests, print only")
     quick = parser.parse_args().quick
     scale = 10 if quick else 1
-    results = hits(4000 // scale)
-    bare, reflex = misses(500 // scale, semantic=False)
-    bare2, with_semantic = misses(300 // scale, semantic=True)
-    bare_chunk, reflex_chunk = chunks(5000 // scale)
+    results = hits(2000 // scale)
+    bare, reflex = misses(200 // scale, semantic=False)
+    bare2, with_semantic = misses(150 // scale, semantic=True)
+    bare_chunk, reflex_chunk = chunks(3000 // scale)
     rewrite = rewriting()
     samples = memory(100_000 // scale)
     first = [
