@@ -18,6 +18,8 @@ from .route import require_key
 from .types import ChatRequest, Keys, ProviderRequest, Target
 from .upstream import Answer, Upstream
 
+MAX_ANSWER = 256 * 2**20
+"""Bytes (about) of a streamed answer's events: all of it is folded in memory."""
 _NO_STREAM = re.compile(r"\bstream(?:ing|ed)?\b", re.IGNORECASE)
 
 
@@ -122,6 +124,8 @@ async def _receive_stream(
                 flight.publish(exchange.feed(chunk))
                 if exchange.ended:
                     break
+                if flight.received > MAX_ANSWER:
+                    raise UpstreamError(_too_large())
                 idle.reschedule(loop.time() + idle_timeout)
     except TimeoutError:
         raise UpstreamError(_silent(idle_timeout)) from None
@@ -134,6 +138,11 @@ async def _guarded[T](read: Awaitable[T], seconds: float) -> T:
             return await read
     except TimeoutError:
         raise UpstreamError(_silent(seconds)) from None
+
+
+def _too_large() -> ApiError:
+    """Not a status that is tried again: it would become as large."""
+    return ApiError(413, "The provider's answer is too large.", code="upstream_too_large")
 
 
 def _silent(seconds: float) -> ApiError:

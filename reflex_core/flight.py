@@ -11,13 +11,24 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import orjson
+
 from . import sse
 from .controls import Status
 from .errors import ApiError
 from .exchange import Exchange
 from .render import ChunkRenderer, completion_json
 from .transcript import Transcript
-from .types import Completion, ErrorEvent, Event, TextDelta, ToolCallDelta
+from .types import (
+    Completion,
+    ErrorEvent,
+    Event,
+    Extra,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+)
 
 MAX_LOG = 64 * 2**20
 """Bytes of events that are kept for readers; those that lag behind further are ended."""
@@ -57,6 +68,8 @@ class Flight:
         self.task: asyncio.Task[None] | None = None
         self.content_at: float | None = None
         """`time.perf_counter()` when the first content was there."""
+        self.received = 0
+        """Bytes (about) of all events, also of those that are not kept any more."""
         self._abandoned = False
         self._grace = grace
         self._leaving: asyncio.TimerHandle | None = None
@@ -113,7 +126,9 @@ class Flight:
         if self.content_at is None and self.exchange is not None and self.exchange.content_seen:
             self.content_at = time.perf_counter()
         self._log.extend(events)
-        self._bytes += sum(map(_size, events))
+        size = sum(map(_size, events))
+        self._bytes += size
+        self.received += size
         if self._bytes > self._max_log:
             self._trim()
         self._wake()
@@ -175,10 +190,12 @@ class Flight:
 
 def _size(event: Event) -> int:
     match event:
-        case TextDelta():
+        case TextDelta() | ReasoningDelta() | RefusalDelta():
             return _EVENT_BYTES + len(event.text)
         case ToolCallDelta():
             return _EVENT_BYTES + len(event.arguments)
+        case Extra():
+            return _EVENT_BYTES + len(orjson.dumps(event.fields))
         case _:
             return _EVENT_BYTES
 

@@ -14,6 +14,7 @@ from reflex_core.attempt import Call, attempt, refuses_streams, streamed
 from reflex_core.backends.http_upstream import HttpUpstream
 from reflex_core.catalog_rows import PROVIDERS
 from reflex_core.errors import ApiError, BadRequest, UpstreamError
+from reflex_core.fetch import worth_another_try
 from reflex_core.flight import Flight
 from reflex_core.inbound import parse
 from reflex_core.types import Completion, Finish, Keys, Target, TextDelta
@@ -275,6 +276,18 @@ def test_an_error_event(make: Make, provider: Provider) -> None:
     assert (error.message, error.code) == ("Full.", "overloaded")
     assert flight.exchange is not None
     assert flight.exchange.content_seen
+
+
+def test_a_stream_without_end(
+    make: Make, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends when there is too much of it, and nobody tries again."""
+    monkeypatch.setattr("reflex_core.attempt.MAX_ANSWER", 100_000)
+    frames = [frame for _ in range(2000) for frame in text_frames("on and on ")[1:2]]
+    provider.reply = lambda request: Answer(frames, headers=SSE)
+    error = failure(make(stream=True))
+    assert (error.status, error.code) == (413, "upstream_too_large")
+    assert not worth_another_try(error)
 
 
 def test_a_missing_key(make: Make, provider: Provider) -> None:
