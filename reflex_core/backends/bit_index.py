@@ -112,7 +112,8 @@ class BitIndex:
         ids, distances = near
         order = np.lexsort((-ids, distances))[:k]
         # an id may have been removed since it was compared
-        return [Neighbour(int(ids[n]), int(distances[n])) for n in order if ids[n]]
+        pairs = zip(ids[order].tolist(), distances[order].tolist(), strict=True)
+        return [Neighbour(id, distance) for id, distance in pairs if id]
 
     def _codes(self, vectors: Floats) -> Words:
         """(words, n) of (n, dim)."""
