@@ -147,6 +147,10 @@ class Store(Protocol):
         """Those of `ids` that have any. Without `tokens` these are left empty, and it is quicker."""
         ...
 
+    def get_embeddings(self, ids: Sequence[int], embedder: str) -> dict[int, bytes]:
+        """Only this embedder's, only `Vectors.embedding`: the quickest way to many."""
+        ...
+
     def vector_ids(self, embedder: str) -> list[int]:
         """Row ids of all entries it has seen, ascending: also those it can make no embedding of."""
         ...

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from . import codec_store
-from .ports import Embedding, Entry, Neighbour, Store, Vectors
+from .ports import Embedding, Entry, Neighbour, Store
 from .semantic_gate import Gate
 from .semantic_types import Candidate, Parts, Query, Refusal, SemanticHit, Settings, Trace
 
@@ -43,10 +43,10 @@ class Search:
         times = [time.perf_counter()]
         found = self._index.search(query.scope, embedding.vector, self._settings.candidates)
         times.append(time.perf_counter())
-        near = self._rescore(query.scope, embedding, found)
+        near = self._rescore(embedding, found)
         times.append(time.perf_counter())
         seen = [candidate for candidate in near if candidate.cosine >= self._settings.min_cosine]
-        outcome = self._first_accepted(query, embedding, seen[: self._settings.verified])
+        outcome = self._first_accepted(query, embedding, seen)
         times.append(time.perf_counter())
         seconds = {
             name: end - start for name, start, end in zip(_STAGES, times, times[1:], strict=False)
@@ -54,35 +54,23 @@ class Search:
         if isinstance(outcome, SemanticHit):
             return replace(outcome, trace=replace(outcome.trace, seconds=seconds))
         reason = outcome[0].reason if outcome else "too-far" if near else "no-neighbour"
-        candidates = (*outcome, *near[len(outcome) :])
-        return Refusal(Trace(reason, candidates[: self._settings.verified], seconds))
+        return Refusal(Trace(reason, (*outcome, *near[len(outcome) :]), seconds))
 
-    def _rescore(
-        self, scope: bytes, embedding: Embedding, found: list[Neighbour]
-    ) -> list[Candidate]:
-        """In the order of their cosines, which are those of the stored vectors."""
-        distances = {neighbour.id: neighbour.distance for neighbour in found}
-        stored = self._store.get_vectors(list(distances), tokens=False)
-        gone = [id for id in distances if id not in stored]
-        if gone:
-            self._on_gone(gone)
-        rows = [row for row in stored.values() if self._is_comparable(row, scope)]
+    def _rescore(self, embedding: Embedding, found: list[Neighbour]) -> list[Candidate]:
+        """The nearest by cosine, in this order, from the stored vectors."""
+        ids = [neighbour.id for neighbour in found]
+        stored = self._store.get_embeddings(ids, self._embedder.identity)
+        if len(stored) < len(ids):
+            self._on_gone([id for id in ids if id not in stored])
+        size = self._embedder.dim * _FLOAT16.itemsize
+        rows = [n for n in found if len(stored.get(n.id, b"")) == size]
         if not rows:
             return []
-        matrix = np.frombuffer(b"".join(row.embedding for row in rows), _FLOAT16)
-        cosines = matrix.astype(np.float32).reshape(len(rows), -1) @ embedding.vector
-        near = [
-            Candidate(row.id, distances[row.id], float(cosine))
-            for row, cosine in zip(rows, cosines, strict=True)
-        ]
-        return sorted(near, key=lambda candidate: (-candidate.cosine, -candidate.id))
-
-    def _is_comparable(self, row: Vectors, scope: bytes) -> bool:
-        return (
-            row.scope == scope
-            and row.embedder == self._embedder.identity
-            and len(row.embedding) == self._embedder.dim * _FLOAT16.itemsize
-        )
+        matrix = np.frombuffer(b"".join(stored[n.id] for n in rows), _FLOAT16)
+        cosines = matrix.reshape(len(rows), -1).astype(np.float32) @ embedding.vector
+        newest = np.array([-n.id for n in rows])
+        order = np.lexsort((newest, -cosines))[: self._settings.verified]
+        return [Candidate(rows[i].id, rows[i].distance, float(cosines[i])) for i in order]
 
     def _first_accepted(
         self, query: Query, embedding: Embedding, near: list[Candidate]

@@ -28,7 +28,7 @@ class Settings:
 
     candidates: int = 64
     """Neighbours by Hamming distance that are rescored with the stored vectors."""
-    verified: int = 6
+    verified: int = 4
     """The nearest of them that the verifier is shown."""
     min_cosine: float = 0.6
     """Nothing below it is shown to the verifier."""

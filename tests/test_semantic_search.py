@@ -149,7 +149,7 @@ def test_other_scopes_and_tenants_are_never_served(bench: Bench) -> None:
 
 def test_a_scope_that_shares_its_first_bytes_is_another(bench: Bench) -> None:
     bench.put(an_entry("red green", scope=b"s" * 31 + b"x"))
-    assert bench.refused("red green").detail == "no-neighbour"
+    assert bench.refused("red green").trace.reason == "other-scope"
 
 
 def test_expired_entries_are_refused_and_leave_the_index(bench: Bench) -> None:

@@ -122,6 +122,10 @@ class MemoryStore:
             found = {id: self._vectors[id] for id in ids if id in self._vectors}
         return found if tokens else {id: replace(row, tokens=b"") for id, row in found.items()}
 
+    def get_embeddings(self, ids: Sequence[int], embedder: str) -> dict[int, bytes]:
+        rows = self.get_vectors(ids).values()
+        return {row.id: row.embedding for row in rows if row.embedder == embedder}
+
     def vector_ids(self, embedder: str) -> list[int]:
         with self._lock:
             return sorted(id for id, row in self._vectors.items() if row.embedder == embedder)

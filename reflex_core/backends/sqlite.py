@@ -278,6 +278,19 @@ class SqliteStore:
             found.update({row[0]: Vectors(*row) for row in rows})
         return found
 
+    def get_embeddings(self, ids: Sequence[int], embedder: str) -> dict[int, bytes]:
+        query = (
+            "SELECT id, embedding FROM vectors WHERE id IN (%s)"
+            " AND embedder = (SELECT id FROM embedders WHERE name = ?)"
+        )
+        found: dict[int, bytes] = {}
+        for start in range(0, len(ids), _BATCH):
+            batch = ids[start : start + _BATCH]
+            with self._db.read() as db:
+                marks = ",".join("?" * len(batch))
+                found.update(db.execute(query % marks, [*batch, embedder]).fetchall())
+        return found
+
     def vector_ids(self, embedder: str) -> list[int]:
         query = (
             "SELECT id FROM vectors"

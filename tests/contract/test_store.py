@@ -268,6 +268,11 @@ def test_vectors(store: Store) -> None:
     }
     assert store.get_vectors([two]) == {two: rows[1]}
     assert store.get_vectors([one], tokens=False) == {one: replace(rows[0], tokens=b"")}
+    assert store.get_embeddings([one, two, three, three + 1], "e") == {
+        one: rows[0].embedding,
+        two: rows[1].embedding,
+    }
+    assert store.get_embeddings([], "e") == store.get_embeddings([one], "unknown") == {}
     assert [row.id for row in store.scan_vectors(0, "e")] == store.vector_ids("e") == [one, two]
     assert (store.vector_ids("other"), store.vector_ids("unknown")) == ([three], [])
     found = list(store.scan_vectors(one, "e"))
