@@ -43,7 +43,11 @@ class _Running:
         self.settings = settings
         cache = EmbeddingCache(settings.cache_items, settings.cache_bytes)
         self.queue = EmbedQueue(
-            parts.embedder, threads=settings.threads, limit=settings.queue, cache=cache
+            parts.embedder,
+            threads=settings.threads,
+            limit=settings.queue,
+            cache=cache,
+            patience=settings.timeout / 2,
         )
         self.indexer = Indexer(store, parts, settings, self.queue.embed)
         self.gate = Gate(parts.verifier, settings, tightened)

@@ -17,6 +17,8 @@ from typing import Any
 from .errors import BackendError
 from .ports import Embedder, Embedding
 
+_WEIGHT = 0.1
+"""Of the newest jobs in the mean time of a job."""
 _OVERHEAD = 300
 """Rough bytes of the objects around one embedding."""
 
@@ -69,13 +71,24 @@ class EmbeddingCache:
 
 
 class EmbedQueue:
-    """`threads` workers; at most `limit` jobs wait."""
+    """`threads` workers; at most `limit` jobs wait, and none that would wait over `patience` seconds,
+    going by how long jobs took of late.
+    """
 
     def __init__(
-        self, embedder: Embedder, *, threads: int, limit: int, cache: EmbeddingCache
+        self,
+        embedder: Embedder,
+        *,
+        threads: int,
+        limit: int,
+        cache: EmbeddingCache,
+        patience: float = float("inf"),
     ) -> None:
         self._embedder = embedder
         self._limit = limit
+        self._patience = patience
+        self._job_s = 0.0
+        """Seconds of a worker for one job, lately."""
         self._cache = cache
         self._changed = threading.Condition()
         self._jobs: dict[str, list[_Job]] = {}
@@ -101,7 +114,7 @@ class EmbedQueue:
         """
         job = _Job(then)
         with self._changed:
-            if self._closing or self._waiting >= self._limit:
+            if self._closing or self._is_full():
                 self._counts["refused"] += 1
                 return None
             jobs = self._jobs.get(text)
@@ -113,6 +126,11 @@ class EmbedQueue:
                 jobs.append(job)
             self._waiting += 1
         return job.future
+
+    def _is_full(self) -> bool:
+        if self._waiting >= self._limit:
+            return True
+        return self._waiting * self._job_s / len(self._threads) > self._patience
 
     def embed(self, texts: Sequence[str]) -> list[Embedding | None]:
         """On the caller's thread, past the queue. What is known is not made again. BackendError."""
@@ -136,10 +154,11 @@ class EmbedQueue:
             self._cache.clear()
 
     def stats(self) -> dict[str, Any]:
-        """waiting; in total embedded, batches, known (not embedded again), refused; cache size."""
+        """waiting, job_s (mean); in total embedded, batches, known (not embedded again), refused; cache size."""
         with self._changed:
             return {
                 "waiting": self._waiting,
+                "job_s": round(self._job_s, 6),
                 **self._counts,
                 "cached": len(self._cache),
                 "cached_bytes": self._cache.bytes,
@@ -171,12 +190,17 @@ class EmbedQueue:
             except Exception as failure:  # a worker must outlive any text
                 error = failure
             took = time.perf_counter() - started
+            done = 0
             for text, embedding in zip(texts, found, strict=True):
                 with self._changed:
                     jobs = self._jobs.pop(text)
                     self._waiting -= len(jobs)
                 for job in jobs:
                     _finish(job, embedding, error, max(0.0, started - job.submitted), took)
+                done += len(jobs)
+            spent = (time.perf_counter() - started) / done
+            with self._changed:
+                self._job_s += _WEIGHT * (spent - self._job_s)
 
     def _take(self) -> list[str]:
         """The next texts, a fair share of what waits; those nobody waits for any more are dropped.

@@ -81,6 +81,20 @@ def test_a_full_queue_says_so(queue: EmbedQueue, embedder: WordEmbedder) -> None
     assert queue.submit("later", text_of) is not None
 
 
+def test_what_would_wait_too_long_is_refused(embedder: WordEmbedder) -> None:
+    queue = EmbedQueue(
+        embedder, threads=1, limit=99, cache=EmbeddingCache(9, 1 << 20), patience=0.0
+    )
+    for text in ("a", "b"):
+        alone = queue.submit(text, text_of)
+        assert alone is not None, "nothing waits: it is its turn"
+        alone.result(10)
+    hold(queue, embedder)
+    assert queue.submit("c", text_of) is None
+    embedder.go.set()
+    queue.close()
+
+
 def test_what_is_cancelled_is_not_embedded(queue: EmbedQueue, embedder: WordEmbedder) -> None:
     hold(queue, embedder)
     first, second, third = (queue.submit(text, text_of) for text in ("a", "b", "b"))
