@@ -48,7 +48,15 @@ class Reader:
 
     async def read(self, port: int, request: bytes, *, words: int | None = None) -> Reader:
         """To the end, or until `words` have come."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        return await self.ask(*await asyncio.open_connection("127.0.0.1", port), request, words)
+
+    async def ask(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        request: bytes,
+        words: int | None = None,
+    ) -> Reader:
         try:
             started = time.monotonic_ns()
             writer.write(request)
@@ -100,10 +108,17 @@ def joining(count: int) -> list[list[object]]:
 
 
 async def _together(port: int, count: int, mode: str) -> float:
-    """Seconds until all have the whole answer."""
+    """Seconds until all have the whole answer. All are connected before the first one asks."""
+    room = asyncio.Semaphore(20)  # mitmproxy's listener queues 100
+
+    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        async with room:
+            return await asyncio.open_connection("127.0.0.1", port)
+
+    connections = await asyncio.gather(*[connect() for _ in range(count)])
     started = time.perf_counter()
-    readers = [Reader().read(port, question("together", mode)) for _ in range(count)]
-    await asyncio.gather(*readers)
+    request = question("together", mode)
+    await asyncio.gather(*[Reader().ask(*streams, request) for streams in connections])
     return time.perf_counter() - started
 
 
@@ -169,8 +184,8 @@ def memory(readers: int) -> list[list[object]]:
 
 PAGE = """# Benchmark: one upstream answer, many readers
 
-`python scripts/bench_sharing.py` on {environment}, load average {load} when it began (the client, the
-provider and the proxy share these cores). "Sharing off" is the same load with `Cache-Control: no-store`
+`python scripts/bench_sharing.py` on {environment}, load average {load} when it began
+(the client, the provider and the proxy share these cores). "Sharing off" is the same load with `Cache-Control: no-store`
 on each request. Times are in milliseconds and include a client written in Python.
 
 ## Joining an answer under way
@@ -184,7 +199,8 @@ The provider takes 300 ms to its first word, which is what a call of one's own m
 {together}
 ## From the provider to each reader
 
-Time from a word being said to its arrival, with a word every 20 ms.
+Time from a word being said to its arrival, with a word every 20 ms. Readers of one answer all get it at
+the same moment, so that the last of them waits for the others; answers of their own are spread out.
 
 {chunks}
 ## Memory
