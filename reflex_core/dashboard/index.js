@@ -216,14 +216,22 @@ function toast(text) {
   toastTimer = setTimeout(() => { $("toast").hidden = true; }, 6000);
 }
 
+// A browser may tell of a closed dialog late, even when the next question is already open.
+let leave = () => {};
 function ask(title, text, yes) {
+  leave();
   $("ask-title").textContent = title;
   $("ask-text").textContent = text;
   $("ask-yes").textContent = yes;
   const dialog = $("ask");
-  dialog.returnValue = "no";
   dialog.showModal();
-  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+  return new Promise((resolve) => {
+    const answered = new AbortController();
+    const answer = (sure) => { answered.abort(); resolve(sure); };
+    leave = () => answer(false);
+    dialog.addEventListener("submit", (event) => answer(event.submitter === $("ask-yes")), { signal: answered.signal });
+    dialog.addEventListener("close", () => { if (!dialog.open) leave(); }, { signal: answered.signal });
+  });
 }
 
 async function attempt(action) {
