@@ -69,10 +69,14 @@ def test_asks_to_be_settled() -> None:
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_the_line(caplog: pytest.LogCaptureFixture, as_json: bool) -> None:
+def test_the_line(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
     counted = stats(log_json=as_json)
     logger = logging.getLogger(REQUEST_LOG)
-    logger.propagate = True
+    # The addon's own handler, left by another test, would tell the root logger a second time.
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "propagate", True)
     with caplog.at_level(logging.INFO, REQUEST_LOG):
         record = made(counted, "gpt\n{}", key=bytes(range(32)), first_token=0.25)
         counted.done(record, "miss", 200, "no-entry", usage(9, 3))

@@ -141,13 +141,15 @@ class _Place:
         self._width = WIDTH - _LEFT - _RIGHT
 
     def x(self, value: float) -> float:
-        axis = self.x_axis
-        return _LEFT + (value - axis.low) / ((axis.high - axis.low) or 1) * self._width
+        return _LEFT + _share(self.x_axis, value) * self._width
 
     def y(self, value: float) -> float:
-        axis = self.y_axis
-        share = (value - axis.low) / ((axis.high - axis.low) or 1)
-        return self.bottom - share * (self.bottom - _TOP)
+        return self.bottom - _share(self.y_axis, value) * (self.bottom - _TOP)
+
+
+def _share(axis: Axis, value: float) -> float:
+    """0 at the axis' low end, 1 at its high end; what lies far outside is drawn just outside."""
+    return min(max((value - axis.low) / ((axis.high - axis.low) or 1), -2.0), 3.0)
 
 
 def _grid(place: _Place) -> list[str]:
