@@ -25,6 +25,7 @@ from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _hooks as http_hooks
 from mitmproxy.proxy.server import ConnectionHandler
 
+from addons import quicker
 from addons.intake import Intake
 
 logger = logging.getLogger("reflex")
@@ -325,7 +326,9 @@ def install(answers: LiveAnswers) -> None:
         if isinstance(event, LiveEvent):
             yield from _route(self, event)
         else:
-            yield from original(self, event)
+            yield from quicker.joined(original(self, event))
 
     http_layers.HttpLayer._handle_event = handle_event  # type: ignore[method-assign]
+    checked = http.MessageData.__post_init__
+    http.MessageData.__post_init__ = quicker.quick_check(checked)  # type: ignore[method-assign]
     http_layers.HttpStream = LiveStream  # type: ignore[misc]

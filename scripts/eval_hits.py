@@ -131,6 +131,7 @@ def main() -> int:
     parser.add_argument("--max-wrong", type=float)
     parser.add_argument("--threshold", type=float)
     parser.add_argument("--wrong", action="store_true", help="list what was wrongly served")
+    parser.add_argument("--missed", action="store_true", help="list what should have been served")
     given = parser.parse_args()
     options: Json = {}
     if given.max_wrong is not None:
@@ -144,10 +145,12 @@ def main() -> int:
         return 2
     cases = asyncio.run(evaluate(rows, options))
     print(as_text(cases))
-    if given.wrong:
-        for case in cases:
-            if case.served and not case.same:
-                print(f"{case.score:.3f} {case.category}: {case.row['a']} | {case.row['b']}")
+    for case in cases:
+        if (given.wrong and case.served and not case.same) or (
+            given.missed and case.same and not case.served
+        ):
+            told = f"{case.score:.3f} {case.category} {case.reason}"
+            print(f"{told}: {case.row['a']} | {case.row['b']}")
     if given.json:
         given.json.write_bytes(orjson.dumps(as_json(cases), option=orjson.OPT_INDENT_2))
     if given.plot:
