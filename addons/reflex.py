@@ -30,12 +30,14 @@ from addons.passing import Passing
 from addons.views import Views
 from reflex_core import config as configuration
 from reflex_core.admin import Admin
-from reflex_core.app import App, Pending, Prepared, Reply
+from reflex_core.app import App
 from reflex_core.cli import bundle
 from reflex_core.cli.errors import CliError
 from reflex_core.errors import ApiError, ConfigError
 from reflex_core.events import EventStream
 from reflex_core.options import OPTIONS
+from reflex_core.prepared import Prepared
+from reflex_core.reply import Pending, Reply
 from reflex_core.semantic_types import Parts
 from reflex_core.stats import REQUEST_LOG
 

@@ -26,7 +26,8 @@ import orjson  # noqa: E402
 from evaluation.report import Case, as_json, as_text, plot  # noqa: E402
 
 from reflex_core import config as configuration  # noqa: E402
-from reflex_core.app import App, Prepared  # noqa: E402
+from reflex_core.app import App  # noqa: E402
+from reflex_core.prepared import Prepared  # noqa: E402
 from reflex_core.types import Choice, Completion, Json  # noqa: E402
 
 READY = 120.0

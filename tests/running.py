@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 
 from reflex_core import config as configuration
-from reflex_core.app import App, Prepared
+from reflex_core.app import App
+from reflex_core.prepared import Prepared
 from reflex_core.reply import Reply
 from reflex_core.semantic import SemanticTier
 from reflex_core.semantic_types import Settings
@@ -67,7 +68,7 @@ async def ask(
 
 async def settled(app: App) -> None:
     """Until all that was asked is stored, and in the index."""
-    await app._quiet.wait()
+    await app.misses.quiet.wait()
     if app.storage.writer is not None:
         assert app.storage.writer.flush(WAIT)
     if app.storage.semantic is not None:

@@ -12,8 +12,9 @@ from typing import Any
 import orjson
 import pytest
 
-from reflex_core.app import App, Prepared
+from reflex_core.app import App
 from reflex_core.passthrough import Passthrough
+from reflex_core.prepared import Prepared
 from reflex_core.reply import Pending, Reply
 from tests.e2e.provider import Answer, Provider, Received, Steps
 from tests.e2e.speech import completion, echo, text_frames, tool_frames

@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 import pytest
 
-from reflex_core.app import App, Prepared
+from reflex_core.app import App
+from reflex_core.prepared import Prepared
 from reflex_core.reply import Reply
 from reflex_core.sight import Sight
 
@@ -80,7 +81,7 @@ def start(app: App, text: str, headers: dict[str, str] | None = None, **more: An
 
 async def waiting(app: App) -> None:
     """Until somebody waits as a further reader of a flight."""
-    await until(lambda: any(flight.readers > 1 for flight in app._flights.values()))
+    await until(lambda: any(flight.readers > 1 for flight in app.misses.flights.values()))
 
 
 def go(work: Coroutine[Any, Any, None]) -> None:
@@ -113,7 +114,7 @@ def test_one_upstream_call(tmp_path: Path, world: World, stream: bool) -> None:
             numbers = app.stats_json()
             assert numbers["join_similar"] == {"joined": 1, "too_late": 0, "no_answer": 0}
             assert numbers["saved"]["calls"] == 1
-            assert app.similar._by_scope == {}
+            assert app.misses.similar._by_scope == {}
 
     go(run())
 
@@ -237,7 +238,7 @@ def test_a_pair_marked_as_wrong(tmp_path: Path, world: World) -> None:
             held = Held(world)
             first = start(app, FIRST)
             await held.asked(1)
-            tenant = next(iter(app.similar._by_scope.values()))
+            tenant = next(iter(app.misses.similar._by_scope.values()))
             asked = next(iter(tenant.values()))
             bans = app.storage.bans
             bans.add(bans.asked(asked.keys.tenant, SIMILAR), asked.keys.exact)
@@ -287,7 +288,7 @@ def test_many_similar_questions_at_once(tmp_path: Path, world: World) -> None:
             first = start(app, FIRST)
             await held.asked(1)
             others = [start(app, f"{FIRST} {word}") for word in words]
-            (flight,) = app._flights.values()
+            (flight,) = app.misses.flights.values()
             await until(lambda: flight.readers == 1 + len(words))
             held.go()
             statuses = [told((await asking)[0]) for asking in others]

@@ -57,17 +57,24 @@ def is_repeat(a: Parsed, b: Parsed) -> bool:
     """The same wording, give or take slips of the finger."""
     if not a.core or not b.core or _marks(a) != _marks(b):
         return False
-    x, y = _canonical(a), _canonical(b)
     if is_same_wording(a, b):
         return True
-    if len(x) != len(y):
-        return False
-    wrong = [(v, w) for v, w in zip(x, y, strict=True) if v != w]
     held = (
         set(names(a))
         | set(names(b))
         | {w for p in (a, b) for q in quotes(p) for w in q.lower().split()}
     )
+    # A slip in an auxiliary hides that it stands before its pronoun: as typed, too.
+    return any(
+        _only_slips(x, y, held) for x, y in ((_canonical(a), _canonical(b)), (a.core, b.core))
+    )
+
+
+def _only_slips(x: tuple[str, ...], y: tuple[str, ...], held: set[str]) -> bool:
+    """Word for word the same, but for a few slips in words that are not `held`."""
+    if len(x) != len(y):
+        return False
+    wrong = [(v, w) for v, w in zip(x, y, strict=True) if v != w]
     return len(wrong) <= max(1, len(x) // 6) and all(
         is_slip(v, w) and not {v, w} & held for v, w in wrong
     )
@@ -105,10 +112,12 @@ def _canonical(p: Parsed) -> tuple[str, ...]:
 
 
 def is_slip(v: str, w: str) -> bool:
-    """One letter more, less, other or swapped, and at most one of the two is a word."""
+    """One letter more, less, other or swapped, and at most one of the two is a word. Short words
+    are another word too easily, unless their letters are all there."""
     if v.isdigit() or w.isdigit() or any(c.isdigit() for c in v + w):
         return False
-    if max(len(v), len(w)) < _SLIP_LETTERS or abs(len(v) - len(w)) > 1 or v[0] != w[0]:
+    short = max(len(v), len(w)) < _SLIP_LETTERS - (sorted(v) == sorted(w))
+    if short or abs(len(v) - len(w)) > 1 or v[0] != w[0]:
         return False
     known = known_words()
     if (v in known) == (w in known):

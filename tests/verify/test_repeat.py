@@ -13,6 +13,8 @@ REPEATS = [
     ("How much cash can I deposit?", "Could you tell me how much cash I can deposit?"),
     ("What is copyright infringement?", "what is copyright infringment"),
     ("How do I check my version?", "Hello, how do i check my verison?? Thanks!"),
+    ("Is it safe to eat raw dough?", "is it saef to eat raw dough??"),
+    ("My dog ate grapes, what should I do?", "my dog ate grapes what shoud i do"),
     ("Is the will valid if handwritten?", "is the will valid if hand-written"),
 ]
 OTHERS = [
@@ -25,6 +27,7 @@ OTHERS = [
     ("is 😊 rude", "is 😏 rude"),
     ("Who is Marsh?", "Who is March?"),
     ("how do I log in", "how do I log out"),
+    ("can I send it from home", "can I send it form home"),
     ("", "?"),
 ]
 
