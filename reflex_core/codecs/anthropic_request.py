@@ -51,7 +51,11 @@ def request_body(prompt: Prompt, model: str, max_tokens: int | None) -> tuple[Js
     answer = answer_form(prompt, facts)
     dropped += answer.lost
     limit = prompt.max_tokens or max_tokens or facts.max_output
-    body: Json = {"model": model, "max_tokens": limit, "messages": _turns(prompt)}
+    body: Json = {
+        "model": model,
+        "max_tokens": limit,
+        "messages": native.turns(prompt, _blocks, _is_result),
+    }
     if system := _system(prompt, answer):
         body["system"] = system
     choice = _tool_choice(prompt, facts, answer)
@@ -109,29 +113,8 @@ def _system(prompt: Prompt, answer: Output) -> list[Json]:
     return [{"type": "text", "text": text} for text in found]
 
 
-def _turns(prompt: Prompt) -> list[Json]:
-    """User and assistant turns in alternation; tool results first within a user turn."""
-    turns: list[Json] = []
-    for message in prompt.messages:
-        if message.role in ("system", "developer"):
-            continue
-        role = "assistant" if message.role == "assistant" else "user"
-        blocks = _blocks(message)
-        if not blocks:
-            continue
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["content"] += blocks
-        else:
-            turns.append({"role": role, "content": blocks})
-    if not turns:
-        native.refuse("messages", "this provider needs a user message")
-    for turn in turns:
-        turn["content"].sort(key=_after_results)
-    return turns
-
-
-def _after_results(block: Json) -> bool:
-    return block["type"] != "tool_result"
+def _is_result(block: Json) -> bool:
+    return block["type"] == "tool_result"
 
 
 def _blocks(message: Message) -> list[Json]:

@@ -39,29 +39,11 @@ def system_blocks(prompt: Prompt, more: list[str]) -> list[Json]:
 
 
 def turns(prompt: Prompt) -> list[Json]:
-    """User and assistant turns in alternation; tool results first within a user turn."""
-    out: list[Json] = []
-    for message in prompt.messages:
-        if message.role in ("system", "developer"):
-            continue
-        role = "assistant" if message.role == "assistant" else "user"
-        blocks = _blocks(message)
-        if not blocks:
-            continue
-        if out and out[-1]["role"] == role:
-            out[-1]["content"] += blocks
-        else:
-            out.append({"role": role, "content": blocks})
-    if not out:
-        native.refuse("messages", "this provider needs a user message")
+    """As native.turns, with documents whose names differ."""
+    out = native.turns(prompt, _blocks, lambda block: "toolResult" in block)
     for turn in out:
-        turn["content"].sort(key=_after_results)
         _name_documents(turn["content"])
     return out
-
-
-def _after_results(block: Json) -> bool:
-    return "toolResult" not in block
 
 
 def _name_documents(blocks: list[Json]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NoReturn, cast
 
 import orjson
@@ -34,6 +34,30 @@ def post(target: Target, url: str, body: Json, dropped: Iterable[str]) -> Provid
     """The finished request; `dropped` may name a parameter twice."""
     names = tuple(dict.fromkeys(dropped))
     return ProviderRequest("POST", url, headers(target), orjson.dumps(body), names)
+
+
+def turns(
+    prompt: Prompt, blocks_of: Callable[[Message], list[Json]], is_result: Callable[[Json], bool]
+) -> list[Json]:
+    """User and assistant turns in alternation, each `{"role", "content": blocks}`; tool results come
+    first within a user turn. Raises BadRequest when there is none."""
+    out: list[Json] = []
+    for message in prompt.messages:
+        if message.role in ("system", "developer"):
+            continue
+        role = "assistant" if message.role == "assistant" else "user"
+        blocks = blocks_of(message)
+        if not blocks:
+            continue
+        if out and out[-1]["role"] == role:
+            out[-1]["content"] += blocks
+        else:
+            out.append({"role": role, "content": blocks})
+    if not out:
+        refuse("messages", "this provider needs a user message")
+    for turn in out:
+        turn["content"].sort(key=lambda block: not is_result(block))
+    return out
 
 
 def refuse(param: str, reason: str) -> NoReturn:
