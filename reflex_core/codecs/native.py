@@ -56,7 +56,10 @@ def turns(
     if not out:
         refuse("messages", "this provider needs a user message")
     for turn in out:
-        turn["content"].sort(key=lambda block: not is_result(block))
+        blocks = cast("list[Json]", turn["content"])
+        turn["content"] = [b for b in blocks if is_result(b)] + [
+            b for b in blocks if not is_result(b)
+        ]
     return out
 
 
