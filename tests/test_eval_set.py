@@ -31,7 +31,10 @@ def load(name):
 
 
 TUNE, HELDOUT, I18N = (load(f) for f in ("pairs.tune.jsonl", "pairs.heldout.jsonl", "i18n.jsonl"))
+REWORDED_TUNE, REWORDED = (load(f"reworded.{half}.jsonl") for half in ("tune", "heldout"))
 CONVERSATIONS = load("conv/conversations.jsonl")
+
+EVERY = TUNE + HELDOUT + I18N + REWORDED_TUNE + REWORDED
 
 
 def norm(text):
@@ -52,6 +55,9 @@ def test_counts():
 
 def test_halves_share_no_pair():
     assert not {p["id"] for p in TUNE} & {p["id"] for p in HELDOUT}
+    pairs = [{(norm(p["a"]), norm(p["b"])) for p in half} for half in (REWORDED_TUNE, REWORDED)]
+    assert not pairs[0] & pairs[1]
+    assert [len(half) for half in pairs] == [583, 784]
 
 
 def test_nothing_is_in_the_training_corpus():
@@ -61,7 +67,7 @@ def test_nothing_is_in_the_training_corpus():
         for line in b.lines
         for t in line.texts
     }
-    shared = {norm(p[k]) for p in TUNE + HELDOUT + I18N for k in "ab"} & trained
+    shared = {norm(p[k]) for p in EVERY for k in "ab"} & trained
     assert shared == set()
 
 

@@ -3,7 +3,7 @@
 The share is: of pairs that must not share an answer although they look alike, how many are served.
 `calibration.json` beside the weights holds rows (threshold, traps, wrong, upper), made by
 scripts/verifier/calibrate.py on pairs that trained nothing; `upper` is the one-sided 95% Clopper-Pearson
-bound of wrong / traps. Twice the bound must be within what the user accepts.
+bound of wrong / traps, and must be within what the user accepts.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ import orjson
 
 from ..errors import BackendError
 
-SAFETY = 2
-"""The bound must be within the accepted share over this: the guards were written with the pairs of
-the table in view, so the table is kinder than the world."""
 CEILING = 0.9999
 """Nothing but a repeat passes it."""
 
@@ -63,7 +60,7 @@ class Calibration:
         for row in self.rows:
             served = row.wrong + sum(score >= row.threshold for score in wrong)
             bound = upper_bound(served, row.traps + len(wrong))
-            if SAFETY * max(row.upper, bound) <= max_wrong:
+            if max(row.upper, bound) <= max_wrong:
                 return row.threshold
         return CEILING
 

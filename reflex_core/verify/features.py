@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from . import polarity
 from .guards.contrast import members, opposites
 from .guards.edits import changed
 from .guards.entities import missing_names, places
@@ -153,8 +154,8 @@ def flags(a: Parsed, b: Parsed) -> Floats:
         float(sorted(a.core) == sorted(b.core)),
         float(bool(a.core and b.core and a.core[0] == b.core[0])),
     ]
-    changed = _substitution(a.core, b.core)
-    out += changed
+    out += _substitution(a.core, b.core)
+    out += polarity.differ(a, b)
     return np.minimum(np.array(out, np.float32), 4)
 
 

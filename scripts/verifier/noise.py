@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 
 PREFIXES = (
     "hi, ", "Hello! ", "hey ", "Hi there, ", "please ", "Please, ", "quick question: ", "Good morning, ",
@@ -89,4 +90,94 @@ def retype(text: str, rng: random.Random) -> str:
             text = _typo(text, rng)
         else:
             text = text.replace(",", "").replace("'", "")
+    return text
+
+
+_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_ASKED = (
+    "how do I",
+    "how can I",
+    "how to",
+    "how would I",
+    "how should I",
+    "how does one",
+    "how could I",
+    "how do you",
+)
+
+
+def _either(match: re.Match[str], options: tuple[str, ...], rng: random.Random) -> str:
+    """Another one of the options, with the capital letter of what was there."""
+    new = rng.choice([o for o in options if o.lower() != match[0].lower()])
+    return new[0].upper() + new[1:] if match[0][0].isupper() else new
+
+
+def _plural(match: re.Match[str], rng: random.Random) -> str:
+    noun = match["noun"]
+    return f"{match['adjective']}{noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}{match['end']}"
+
+
+_LIGHT: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], random.Random], str]], ...] = (
+    (re.compile(r"\bhow (?:do I|can I|to|would I|should I|does one|could I|do you)\b", re.IGNORECASE),
+     lambda m, rng: _either(m, _ASKED, rng)),
+    (re.compile(r"\b(?P<head>how (?:many|much) [\w ]{3,20}? (?:is|are)) (?P<tail>in|on|at)\b", re.IGNORECASE),
+     lambda m, rng: f"{m['head']} there {m['tail']}"),
+    (re.compile(r"\b(?P<head>(?:is|are)) there (?P<tail>in|on|at)\b"), lambda m, rng: f"{m['head']} {m['tail']}"),
+    (re.compile(r"\b(?P<verb>makes?|gives?|helps?|lets?) (?:you|us|people|someone)\b"),
+     lambda m, rng: f"{m['verb']} {rng.choice(('you', 'us', 'people', 'someone'))}"),
+    (re.compile(r"\b(?P<noun>[a-z]{4,}s) (?:on|in|for|of) (?P<name>[A-Z]\w+)(?=\??$)"),
+     lambda m, rng: f"{m['name']} {m['noun']}"),
+    (re.compile(r"\ban? (?P<adjective>(?:[a-z]{4,} )?)(?P<noun>[a-z]{3,}[a-rt-xz])(?P<end>\??)$"), _plural),
+    (re.compile(r" (?:the|a|an)(?= [a-z])"), lambda m, rng: ""),
+    (re.compile(r"\b(?:two|three|four|five|six|seven|eight|nine|ten)\b"), lambda m, rng: str(_NUMBERS.index(m[0]))),
+    (re.compile(r"(?<![\d.,:$-])\b(?:[2-9]|10)\b(?![\d.,:%]| ?(?:am|pm)\b)"), lambda m, rng: _NUMBERS[int(m[0])]),
+    (re.compile(r"\bwhat(?:'s| is) the (?:best|easiest) way to\b", re.IGNORECASE),
+     lambda m, rng: _either(m, ("what's the best way to", "what is the best way to", "what would be the best way to"), rng)),
+    (re.compile(r"\bwhy (?P<aux>do|does|did|is|are)\b", re.IGNORECASE), lambda m, rng: f"why exactly {m['aux']}"),
+    (re.compile(r"^What(?:'s| is) "), lambda m, rng: rng.choice(("Tell me ", "what exactly is ", "Explain: what is "))),
+)  # fmt: skip
+
+
+def light(text: str, rng: random.Random) -> str:
+    """One small change of wording that keeps the answer; the text itself where none fits."""
+    for pattern, change in rng.sample(_LIGHT, len(_LIGHT)):
+        if found := pattern.search(text):
+            return text[: found.start()] + change(found, rng) + text[found.end() :]
+    return text
+
+
+_CONDITION = re.compile(
+    r"(?P<head>if|when|after|before|while) (?P<when>(?:[^,?.]|[,.](?=\d))+), (?P<rest>[^,.]+?)(?P<end>\??)",
+    re.IGNORECASE,
+)
+_TRAILING = re.compile(
+    r"(?P<rest>(?:how|what|where|when|why|who|which|is|are|do|does|can|could|should|must)\b[^,.?]{12,}?)"
+    r" (?P<where>(?:in|on|at|with|using|during|for|under|after|before) (?:(?!\b(?:in|on|at|with|using|to|from|for|and|or|of)\b)[\w'-]+ ?){1,4}?)(?P<end>\??)",
+    re.IGNORECASE,
+)
+_EVEN = (
+    re.compile(r"(?P<head>.*\b(?:between|both) )(?P<a>[\w' -]{2,30}?) and (?P<b>[\w' -]{2,30}?)(?P<end>\??)", re.IGNORECASE),
+    re.compile(r"(?P<head>)(?P<a>[\w'-]+(?: [\w'-]+)?) (?:vs\.?|versus) (?P<b>[\w'-]+(?: [\w'-]+)?)(?P<end>[?,:].*|)", re.IGNORECASE),
+)  # fmt: skip
+
+
+def _small(text: str) -> str:
+    return (
+        text if text.startswith(("I ", "I'")) or text[:2].isupper() else text[:1].lower() + text[1:]
+    )
+
+
+def reorder(text: str, rng: random.Random) -> str:
+    """The same words in another order that says the same: a condition or a place put first or last, the
+    sides of an even comparison exchanged. The text itself where no such order is seen."""
+    if found := _CONDITION.fullmatch(text):
+        return f"{found['rest'][:1].upper()}{found['rest'][1:]} {found['head'].lower()} {found['when']}{found['end']}"
+    for even in _EVEN:
+        if found := even.fullmatch(text):
+            middle = " and " if found["head"] else " vs "
+            return f"{found['head']}{found['b']}{middle}{found['a']}{found['end']}"
+    if found := _TRAILING.fullmatch(text):
+        where = found["where"].strip()
+        comma = rng.choice((", ", ", ", ": ", " "))
+        return f"{where[:1].upper()}{where[1:]}{comma}{_small(found['rest'])}{found['end']}"
     return text

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from blocks import Block, choose, fill
-from noise import retype
+from noise import light, reorder, retype
 
 WORD = re.compile(r"\w+")
 
@@ -113,6 +113,15 @@ def _retyped(lines: list[list[str]], block: Block, rng: random.Random) -> list[P
         again = retype(text, rng)
         if again != text:
             out.append(Pair(text, again, True, "near-repeat", block.source))
+    traps = [t for line in lines[1:] for t in line]
+    for text in lines[0]:
+        for change in (reorder, light):
+            again = change(text, rng)
+            if again == text:
+                continue
+            out.append(Pair(text, again, True, "near-repeat", block.source))
+            if traps:
+                out.append(Pair(again, rng.choice(traps), False, "near-repeat-trap", block.source))
     a, b = rng.choice(lines[0]), rng.choice(lines[0])
     if a != b:
         out.append(Pair(a, retype(b, rng), True, "paraphrase", block.source))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make the verifier's weights: reflex_core/verify/weights/{weights.npz,words.txt}.
 
-    pip install -e . 'jax==0.12.*'
+    pip install -e . --group training
     python scripts/verifier/train.py --public ../shared/data             # the shipped weights
     python scripts/verifier/train.py --public ../shared/data --cv cv.json  # grouped cross-validation
 
@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import re
 import sys
 import time
 import zlib
 from collections import Counter
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +42,7 @@ from reflex_core.verify.model import CLIP, FORMAT, WEIGHTS, describe  # noqa: E4
 from reflex_core.verify.text import parse, spelling  # noqa: E402
 
 SEED = 7
-EPOCHS = 3
+EPOCHS = 5
 NETWORKS = 4
 FOLDS = 5
 VOCABULARY = 30522
@@ -85,18 +87,25 @@ def all_pairs(folder: Path) -> tuple[list[pairs.Pair], vectors.Texts, list[str]]
     return out, made, clean
 
 
+_shared: tuple = ()
+"""What forked workers read: large arrays are inherited, not sent."""
+
+
+def _described(pair: pairs.Pair) -> np.ndarray:
+    texts, idf = _shared
+    (ids_a, rows_a, pooled_a), (ids_b, rows_b, pooled_b) = texts[pair.a], texts[pair.b]
+    cosine = float(pooled_a @ pooled_b)
+    return describe(parse(pair.a), parse(pair.b), ids_a, rows_a, ids_b, rows_b, cosine, idf)
+
+
 def make_data(
-    found: list[pairs.Pair], texts: vectors.Texts, idf: np.ndarray
+    found: list[pairs.Pair], texts: vectors.Texts, idf: np.ndarray, jobs: int
 ) -> tuple[Data, np.ndarray, np.ndarray]:
-    raw = []
-    for pair in found:
-        ids_a, rows_a, pooled_a = texts[pair.a]
-        ids_b, rows_b, pooled_b = texts[pair.b]
-        cosine = float(pooled_a @ pooled_b)
-        raw.append(
-            describe(parse(pair.a), parse(pair.b), ids_a, rows_a, ids_b, rows_b, cosine, idf)
-        )
-    features = np.stack(raw)
+    """Data, mean and spread of the features."""
+    global _shared  # noqa: PLW0603
+    _shared = texts, idf
+    with get_context("fork").Pool(jobs) as pool:
+        features = np.stack(pool.map(_described, found, 500))
     mean, spread = features.mean(0), features.std(0) + np.float32(1e-3)
     data = Data(
         texts.starts,
@@ -109,6 +118,24 @@ def make_data(
         np.array([p.same for p in found], np.float32),
     )
     return data, mean, spread
+
+
+def _fitted(seed: int) -> dict[str, np.ndarray]:
+    (data,) = _shared
+
+    def log(line: str) -> None:
+        print(f"network {seed - SEED + 1}: {line.strip()}", flush=True)
+
+    return fit(data, np.arange(len(data.labels)), EPOCHS, seed, log)
+
+
+def networks(data: Data, jobs: int) -> list[dict[str, np.ndarray]]:
+    """Each in a process and on a processor of its own: two at once take less than two in turn."""
+    global _shared  # noqa: PLW0603
+    _shared = (data,)
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    with get_context("fork").Pool(jobs) as pool:
+        return pool.map(_fitted, range(SEED, SEED + NETWORKS), 1)
 
 
 def cross_validate(data: Data, found: list[pairs.Pair], path: Path) -> None:
@@ -132,6 +159,7 @@ def main() -> int:
     options.add_argument("--public", type=Path, required=True, help="folder with the CC BY files")
     options.add_argument("--out", type=Path, default=WEIGHTS)
     options.add_argument("--cv", type=Path, help="cross-validate and write the scores here instead")
+    options.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N")
     given = options.parse_args()
     missing = [name for name in public.FILES if not (given.public / name).is_file()]
     if missing:
@@ -141,18 +169,17 @@ def main() -> int:
     found, texts, clean = all_pairs(given.public)
     table = idf_table(texts)
     idf = table.astype(np.float32) / np.float32(255)
-    data, mean, spread = make_data(found, texts, idf)
+    data, mean, spread = make_data(found, texts, idf, given.jobs)
     print(
-        f"{len(found)} pairs, {len(texts.index)} texts, {time.time() - started:.0f} s", flush=True
+        f"{len(found)} pairs, {len(texts.index)} texts, {time.time() - started:.0f} s",
+        flush=True,
     )
     if given.cv:
         cross_validate(data, found, given.cv)
         return 0
     out = {"format": np.int32(FORMAT), "embedder": np.array(BUNDLED_NAME), "idf": table,
            "mean": mean.astype(np.float32), "spread": spread.astype(np.float32)}  # fmt: skip
-    for k in range(NETWORKS):
-        print(f"network {k + 1}", flush=True)
-        w = fit(data, np.arange(len(found)), EPOCHS, SEED + k)
+    for k, w in enumerate(networks(data, given.jobs)):
         out |= {f"{k}/{name}": x.astype(np.float16) for name, x in w.items()}
     given.out.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(given.out / "weights.npz", **out)

@@ -11,21 +11,21 @@ from reflex_core.verify.model import WEIGHTS
 TABLE = Calibration([Row(0.5, 1000, 40, 0.05), Row(0.8, 1000, 6, 0.012), Row(0.9, 1000, 1, 0.0047)])
 
 
-def test_twice_the_bound_decides():
+def test_the_bound_decides():
     assert TABLE.threshold_for(0.01) == 0.9
-    assert TABLE.threshold_for(0.024) == 0.8
+    assert TABLE.threshold_for(0.0121) == 0.8
     assert TABLE.threshold_for(0.001) == CEILING
 
 
 def test_labels_only_tighten():
     rows = [Row(0.5, 1000, 2, 0.0063), Row(0.8, 1000, 1, 0.0047), Row(0.9, 1000, 0, 0.003)]
     table = Calibration(rows)
-    assert table.threshold_for(0.02) == 0.5
-    assert table.threshold_for(0.02, [Label(0.4, False)] * 9) == 0.5
-    assert table.threshold_for(0.02, [Label(0.7, False)] * 2) == 0.5
-    assert table.threshold_for(0.02, [Label(0.7, False)] * 3) == 0.8
-    assert table.threshold_for(0.02, [Label(0.95, False)] * 20) == CEILING
-    assert table.threshold_for(0.02, [Label(0.7, True)] * 4) == 0.5
+    assert table.threshold_for(0.01) == 0.5
+    assert table.threshold_for(0.01, [Label(0.4, False)] * 9) == 0.5
+    assert table.threshold_for(0.01, [Label(0.7, False)] * 2) == 0.5
+    assert table.threshold_for(0.01, [Label(0.7, False)] * 3) == 0.8
+    assert table.threshold_for(0.01, [Label(0.95, False)] * 20) == CEILING
+    assert table.threshold_for(0.01, [Label(0.7, True)] * 4) == 0.5
 
 
 @given(

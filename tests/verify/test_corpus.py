@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sys
 from pathlib import Path
 
@@ -78,3 +79,43 @@ def test_pairs_of_a_block():
 def test_noise_takes_anything_and_keeps_numbers(text, seed):
     again = noise.retype(text, random.Random(seed))
     assert sorted(c for c in text if c.isdigit()) == sorted(c for c in again if c.isdigit())
+
+
+REORDERED = {
+    "If I earn $5,000, do I need to file?": "Do I need to file if I earn $5,000?",
+    "What's the difference between a stock and a bond?": "What's the difference between a bond and a stock?",
+    "tea vs coffee": "coffee vs tea",
+    "How do I turn off notifications on WhatsApp?": "On WhatsApp, how do I turn off notifications?",
+    "flights from Rome to Oslo": "flights from Rome to Oslo",
+    "Who beat Spain in the final": "Who beat Spain in the final",
+}
+
+
+@pytest.mark.parametrize(("text", "again"), REORDERED.items())
+def test_reordered(text, again):
+    found = {noise.reorder(text, random.Random(seed)) for seed in range(9)}
+    assert again in found
+    words = {
+        tuple(sorted(re.findall(r"[\w$',]+", t.lower().replace(",", "")))) for t in [*found, text]
+    }
+    assert len(words) == 1, "no word is lost or added"
+
+
+@pytest.mark.parametrize(
+    ("text", "again"),
+    [
+        ("How do I bake bread?", "How can I bake bread?"),
+        ("how many ounces are in a pound", "how many ounces are there in a pound"),
+        ("why do onions make you cry", "why do onions make us cry"),
+        ("creating a strong password", "creating strong passwords"),
+        ("a party of two", "a party of 2"),
+    ],
+)
+def test_light_changes(text, again):
+    assert again in {noise.light(text, random.Random(seed)) for seed in range(99)}
+
+
+@given(st.text(max_size=60), st.integers(0, 1000))
+def test_any_text_can_be_changed(text, seed):
+    rng = random.Random(seed)
+    assert isinstance(noise.reorder(text, rng) + noise.light(text, rng), str)
