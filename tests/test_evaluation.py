@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
-from evaluation.report import Case, as_json, as_text, plot
+from evaluation.report import Case, as_json, as_markdown, as_text, plot
 from evaluation.stats import wilson
 
 
@@ -38,4 +38,8 @@ def test_counts():
     assert served[0.9] == (0.5, 0.5)
     assert served[0.97] == (0, 0)
     assert "paraphrase" in as_text(cases)
+    page = as_markdown(cases)
+    assert "| should be served | 2 | 1 | **50.00%** |" in page
+    assert "| number (trap) | 2 | 1 | 50.0% |" in page
+    assert page.index("| paraphrase |") < page.index("| number (trap)")
     assert plot(cases).startswith("<svg")

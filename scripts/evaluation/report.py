@@ -130,6 +130,34 @@ def as_text(cases: Sequence[Case]) -> str:
     return "\n".join(lines)
 
 
+def as_markdown(cases: Sequence[Case]) -> str:
+    """The same as tables for a page."""
+    data = as_json(cases)
+    lines = ["| | pairs | served | share | 95% |", "| --- | --- | --- | --- | --- |"]
+    for name, what in (("should_hit", "should be served"), ("traps", "must not be served")):
+        part = data[name]
+        low, high = part["interval"]
+        share = part["served"] / max(1, part["n"])
+        counts = f"{part['n']} | {part['served']} | **{share:.2%}** | {low:.2%} to {high:.2%}"
+        lines.append(f"| {what} | {counts} |")
+    odd = data["ambiguous"]
+    if odd["n"]:
+        lines.append(f"| ambiguous, not counted above | {odd['n']} | {odd['served']} | | |")
+    lines += ["", "| category | pairs | served | share |", "| --- | --- | --- | --- |"]
+    for name, found in sorted(data["categories"].items(), key=lambda x: not x[1]["same"]):
+        mark = "" if found["same"] else " (trap)"
+        share = found["served"] / found["n"]
+        lines.append(f"| {name}{mark} | {found['n']} | {found['served']} | {share:.1%} |")
+    if sum(c.same for c in cases) > 100:
+        lines += [
+            "",
+            "| threshold | should-hits served | traps served | at most (95%, one-sided) |",
+        ]
+        lines.append("| --- | --- | --- | --- |")
+        lines += [f"| {t:g} | {s:.1%} | {w:.2%} | {u:.2%} |" for t, s, w, u in data["curve"]]
+    return "\n".join(lines) + "\n"
+
+
 def plot(cases: Sequence[Case]) -> str:
     """SVG: share served against share of traps served (logarithmic), each a threshold."""
     points = [(max(w, 0.0005), s, t) for t, s, w, _ in curve([c for c in cases if not c.ambiguous])]
