@@ -329,6 +329,7 @@ def install(answers: LiveAnswers) -> None:
             yield from quicker.joined(original(self, event))
 
     http_layers.HttpLayer._handle_event = handle_event  # type: ignore[method-assign]
-    checked = http.MessageData.__post_init__
-    http.MessageData.__post_init__ = quicker.quick_check(checked)  # type: ignore[method-assign]
+    # Python -O leaves the check out.
+    if checked := getattr(http.MessageData, "__post_init__", None):
+        http.MessageData.__post_init__ = quicker.quick_check(checked)  # type: ignore[method-assign]
     http_layers.HttpStream = LiveStream  # type: ignore[misc]
