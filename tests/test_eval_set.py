@@ -24,6 +24,8 @@ import blocks  # noqa: E402
 
 SERVED_AT_LEAST = 0.60
 WRONG_AT_MOST = 0.01
+REWORDED_AT_LEAST, REWORDED_WRONG_AT_MOST = 0.55, 0.015
+"""What docs/evaluation.md reports, with some room for another processor's rounding."""
 
 
 def load(name):
@@ -57,7 +59,7 @@ def test_halves_share_no_pair():
     assert not {p["id"] for p in TUNE} & {p["id"] for p in HELDOUT}
     pairs = [{(norm(p["a"]), norm(p["b"])) for p in half} for half in (REWORDED_TUNE, REWORDED)]
     assert not pairs[0] & pairs[1]
-    assert [len(half) for half in pairs] == [583, 784]
+    assert [len(half) for half in pairs] == [977, 782]
 
 
 def test_nothing_is_in_the_training_corpus():
@@ -78,7 +80,7 @@ def verdicts():
     verifier = ChainVerifier(shipped(), threshold, for_long(threshold))
     embedder = OnnxEmbedder(bundled_model())
     out = {}
-    for row in HELDOUT + I18N:
+    for row in HELDOUT + REWORDED + I18N:
         a, b = (embedder.embed([row[k]])[0] for k in "ab")
         cosine = float(a.vector @ b.vector)
         out[row["id"]] = verifier.verify(row["b"], b, row["a"], a.tokens, cosine).accepted
@@ -90,6 +92,12 @@ def test_the_bar_on_the_held_out_half(verdicts):
     good, traps = ([p for p in clear if p["same_answer"] is same] for same in (True, False))
     assert sum(verdicts[p["id"]] for p in good) >= SERVED_AT_LEAST * len(good)
     assert sum(verdicts[p["id"]] for p in traps) <= WRONG_AT_MOST * len(traps)
+
+
+def test_reworded_traps(verdicts):
+    good, traps = ([p for p in REWORDED if p["same_answer"] is same] for same in (True, False))
+    assert sum(verdicts[p["id"]] for p in good) >= REWORDED_AT_LEAST * len(good)
+    assert sum(verdicts[p["id"]] for p in traps) <= REWORDED_WRONG_AT_MOST * len(traps)
 
 
 def test_no_wrong_hit_in_other_languages(verdicts):

@@ -70,6 +70,11 @@ def for_long(threshold: float) -> float:
     return (1 + threshold) / 2
 
 
+def doubted(score: float) -> float:
+    """The score of a pair that a guard doubts (guards.DOUBTS): it must be a quarter nearer to certainty."""
+    return max(0.0, (4 * score - 1) / 3)
+
+
 def upper_bound(hits: int, n: int, confidence: float = 0.95) -> float:
     """One-sided Clopper-Pearson bound: the share at which so few hits have chance 1 - confidence."""
     if hits >= n:

@@ -1,16 +1,19 @@
-"""The chain: repeats, vetoes, then the learned verifier."""
+"""The chain: repeats, vetoes, then the learned verifier, which doubts make harder to please."""
 
 from __future__ import annotations
 
 from ..errors import BackendError
 from ..ports import Embedding, Verdict
 from ..token_vectors import unpack
-from .calibration import CEILING
+from .calibration import CEILING, doubted
 from .domain import is_english, is_long, is_too_long
-from .guards import LITERAL, first_veto, small_edit
+from .guards import DOUBTS, LITERAL, first_veto, small_edit
 from .model import Scorer, unit_rows
 from .repeat import is_repeat, is_same_text, is_same_wording
 from .text import Parsed, parse
+
+_DOUBTED_WORDS = 30
+"""In longer texts one word more or less drowns, so that a doubt is a veto."""
 
 
 class ChainVerifier:
@@ -46,12 +49,19 @@ class ChainVerifier:
         early = self._without_vectors(a, b)
         if early is not None:
             return early
+        doubt = first_veto(a, b, DOUBTS)
+        long = is_long(a) or is_long(b)
+        if doubt is not None and max(len(a.words), len(b.words)) > _DOUBTED_WORDS:
+            return Verdict(False, 0.0, doubt, self.threshold)
         score = self._score(a, b, asked_embedding.tokens, stored_tokens, cosine)
         if score is None:
-            return Verdict(False, 0.0, "no-token-vectors", self.threshold)
-        limit = self._long_threshold if is_long(a) or is_long(b) else self.threshold
+            return Verdict(False, 0.0, doubt or "no-token-vectors", self.threshold)
+        score = score if doubt is None else doubted(score)
+        limit = self._long_threshold if long else self.threshold
         accepted = score >= limit
-        return Verdict(accepted, score, "verified" if accepted else "below-threshold", limit)
+        return Verdict(
+            accepted, score, "verified" if accepted else doubt or "below-threshold", limit
+        )
 
     def _without_vectors(self, a: Parsed, b: Parsed) -> Verdict | None:
         """What the texts alone decide."""

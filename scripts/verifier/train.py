@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Make the verifier's weights: reflex_core/verify/weights/{weights.npz,words.txt}.
 
-    pip install -e . --group training
+    pip install -e . --group training      # pip 25.1 or newer
     python scripts/verifier/train.py --public ../shared/data             # the shipped weights
     python scripts/verifier/train.py --public ../shared/data --cv cv.json  # grouped cross-validation
 
 Needs: scripts/verifier/corpus (in the repository) and, under --public, the three CC BY files that
 docs/model_card.md names (not in the repository). With the same seeds the weights are equal up to
-float rounding that depends on the processor; a run takes about 25 minutes on 2 cores.
+float rounding that depends on the processor; a run takes about 16 minutes on 2 cores.
 Then run scripts/verifier/calibrate.py.
 """
 
@@ -42,7 +42,7 @@ from reflex_core.verify.model import CLIP, FORMAT, WEIGHTS, describe  # noqa: E4
 from reflex_core.verify.text import parse, spelling  # noqa: E402
 
 SEED = 7
-EPOCHS = 5
+EPOCHS = 4
 NETWORKS = 4
 FOLDS = 5
 VOCABULARY = 30522

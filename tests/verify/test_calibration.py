@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reflex_core.errors import BackendError
-from reflex_core.verify.calibration import CEILING, Calibration, Label, Row, upper_bound
+from reflex_core.verify.calibration import (
+    CEILING,
+    Calibration,
+    Label,
+    Row,
+    doubted,
+    upper_bound,
+)
 from reflex_core.verify.model import WEIGHTS
 
 TABLE = Calibration([Row(0.5, 1000, 40, 0.05), Row(0.8, 1000, 6, 0.012), Row(0.9, 1000, 1, 0.0047)])
@@ -56,3 +63,10 @@ def test_damaged_file(tmp_path):
     (tmp_path / "calibration.json").write_text("{}")
     with pytest.raises(BackendError):
         Calibration.load(tmp_path)
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_doubt_asks_for_a_quarter_more(score, threshold):
+    assert 0 <= doubted(score) <= score
+    if abs(score - (3 * threshold + 1) / 4) > 1e-9:
+        assert (doubted(score) >= threshold) == (score > (3 * threshold + 1) / 4 or threshold == 0)

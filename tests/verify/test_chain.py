@@ -120,3 +120,23 @@ def test_weights_that_are_not_ours(tmp_path):
     np.savez(tmp_path / "weights.npz", format=np.int32(99))
     with pytest.raises(BackendError):
         Scorer(tmp_path)
+
+
+def test_a_doubt_asks_for_more(embed):
+    """A pair that a guard doubts needs a higher score, and is refused with the guard's reason."""
+    lenient, strict = (ChainVerifier(shipped(), t) for t in (0.0, 0.9999))
+    pair = ("how do I mock a function", "In Jest, how do I replace a function with a fake one?")
+    passed = judge(lenient, embed, *pair)
+    assert passed.accepted
+    refused = judge(strict, embed, *pair)
+    assert (refused.accepted, refused.reason) == (False, "veto-name")
+    assert refused.score == passed.score
+
+
+def test_in_long_texts_a_doubt_is_a_veto(embed):
+    start = "I have two jars in the kitchen and feed both of them with flour and water each day, "
+    start += "and since Monday one of them has smelled of something odd while the other has not. "
+    verdict = judge(
+        ChainVerifier(shipped(), 0.0), embed, start + "Is it fresh?", start + "Is it spoiled?"
+    )
+    assert (verdict.accepted, verdict.score) == (False, 0.0)

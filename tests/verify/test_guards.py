@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reflex_core.verify.guards import (
+    DOUBTS,
     VETOES,
     edits,
     entities,
@@ -74,6 +75,7 @@ REFUSED = [
     (aspect, "symptoms of scurvy", "how is scurvy treated"),
     (aspect, "cheapest way to send it", "which is the quickest method of posting it"),
     (entities.entity, "When was Marie Curie born?", "When was Lise Meitner born?"),
+    (entities.added_name, "how do I mock a module", "replacing a module with a fake in Jest"),
     (entities.entity, "Hotels near Lake Garda", "Hotels near Lake Como"),
     (entities.entity, "is tipping usual in japan", "is tipping usual in china"),
     (shades.negation, "who can apply for it", "who can not apply for it"),
@@ -133,6 +135,8 @@ PASSED = [
     (contrast, "my mum needs a visa", "my mother needs a visa"),
     (contrast, "how do I open it and close it", "opening and closing it"),
     (aspect, "signs of scurvy", "how do I notice the symptoms of scurvy"),
+    (entities.added_name, "When was Marie Curie born?", "When was Lise Meitner born?"),
+    (entities.added_name, "how do I mock it in Jest", "jest: replacing it with a fake"),
     (entities.entity, "Do Canadians need a visa?", "does somebody from Canada need a visa"),
     (entities.entity, "Is there tax in the UK?", "is there tax in britain"),
     (entities.entity, "Where Is The Best Pizza In Town", "where is the best pizza in town"),
@@ -159,7 +163,7 @@ PASSED = [
 def test_refuses(guard, a, b):
     assert guard(parse(a), parse(b))
     assert guard(parse(b), parse(a))
-    assert first_veto(parse(a), parse(b), (*VETOES, edits.small_edit)).startswith("veto-")
+    assert first_veto(parse(a), parse(b), (*VETOES, *DOUBTS, edits.small_edit)).startswith("veto-")
 
 
 @pytest.mark.parametrize(("guard", "a", "b"), PASSED)
@@ -170,7 +174,7 @@ def test_lets_pass(guard, a, b):
 
 def test_every_guard_is_tested_both_ways():
     for pairs in (REFUSED, PASSED):
-        assert {guard for guard, _, _ in pairs} == {*VETOES, edits.small_edit}
+        assert {guard for guard, _, _ in pairs} == {*VETOES, *DOUBTS, edits.small_edit}
 
 
 @pytest.mark.parametrize("text", sorted({t for _, *both in REFUSED + PASSED for t in both}))
@@ -215,6 +219,6 @@ words = st.sampled_from(
 @given(st.one_of(st.text(), st.lists(words).map(" ".join)), st.lists(words).map(" ".join))
 def test_guards_are_symmetric_and_never_raise(one, other):
     a, b = parse(one), parse(other)
-    for guard in (*VETOES, edits.small_edit):
+    for guard in (*VETOES, *DOUBTS, edits.small_edit):
         assert bool(guard(a, b)) == bool(guard(b, a))
         assert guard(a, a) is None

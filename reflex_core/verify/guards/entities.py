@@ -70,41 +70,45 @@ def _joined(name: str, words: tuple[str, ...]) -> list[str]:
 
 def missing_names(a: Parsed, b: Parsed) -> list[str]:
     """Names of either text that the other does not have in any form."""
-    out: list[str] = []
-    for one, other in ((a, b), (b, a)):
-        here = names(one)
-        if not here:
-            continue
-        stems = {stem(w) for w in other.lower}
-        places = {
-            c
-            for w in other.lower
-            if (c := SAME_PLACE.get(w) or SAME_PLACE.get(w.removesuffix("s")))
-        }
-        squashed = "".join(other.lower)
-        for name, shape in here.items():
-            if stem(name) in stems or (len(name) > 3 and name in squashed):
-                continue
-            if any(n in squashed for n in _joined(name, one.lower)):
-                continue
-            if (SAME_PLACE.get(name) or SAME_PLACE.get(name.removesuffix("s"))) in places:
-                continue
-            if shape.isupper() and 2 <= len(name) <= 5 and name in _initials(other.lower):
-                continue
-            if any(
-                s.isupper() and len(n) > 1 and n in _initials(tuple(here))
-                for n, s in names(other).items()
-            ):
-                continue
-            out.append(name)
-    return out
+    return [*_missing(a, b), *_missing(b, a)]
+
+
+def _missing(one: Parsed, other: Parsed) -> list[str]:
+    here = names(one)
+    if not here:
+        return []
+    stems = {stem(w) for w in other.lower}
+    places = {
+        c for w in other.lower if (c := SAME_PLACE.get(w) or SAME_PLACE.get(w.removesuffix("s")))
+    }
+    squashed = "".join(other.lower)
+    initials = _initials(tuple(here))
+    if any(s.isupper() and len(n) > 1 and n in initials for n, s in names(other).items()):
+        return []
+    return [
+        name
+        for name, shape in here.items()
+        if not (
+            stem(name) in stems
+            or (len(name) > 3 and name in squashed)
+            or any(n in squashed for n in _joined(name, one.lower))
+            or (SAME_PLACE.get(name) or SAME_PLACE.get(name.removesuffix("s"))) in places
+            or (shape.isupper() and 2 <= len(name) <= 5 and name in _initials(other.lower))
+        )
+    ]
 
 
 def entity(a: Parsed, b: Parsed) -> str | None:
-    if missing_names(a, b):
+    """Each text names what the other does not."""
+    if _missing(a, b) and _missing(b, a):
         return "name"
     (x, weak_x), (y, weak_y) = places(a), places(b)
     return "place" if x - weak_y != y - weak_x else None
+
+
+def added_name(a: Parsed, b: Parsed) -> str | None:
+    """One text names what the other does not: `this hook` and `this hook in React`."""
+    return "name" if bool(_missing(a, b)) != bool(_missing(b, a)) else None
 
 
 @lru_cache(maxsize=4096)
