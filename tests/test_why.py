@@ -28,12 +28,11 @@ def reasons() -> set[str]:
 
 
 def _texts(node: ast.AST) -> list[str]:
-    parts = [node.body, node.orelse] if isinstance(node, ast.IfExp) else [node]
-    return [
-        part.value
-        for part in parts
-        if isinstance(part, ast.Constant) and isinstance(part.value, str)
-    ]
+    if isinstance(node, ast.IfExp):
+        return [*_texts(node.body), *_texts(node.orelse)]
+    if isinstance(node, ast.BoolOp):
+        return [text for value in node.values for text in _texts(value)]
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
 
 
 def test_every_reason_has_a_sentence() -> None:
