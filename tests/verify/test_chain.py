@@ -134,9 +134,14 @@ def test_a_doubt_asks_for_more(embed):
 
 
 def test_in_long_texts_a_doubt_is_a_veto(embed):
-    start = "I have two jars in the kitchen and feed both of them with flour and water each day, "
-    start += "and since Monday one of them has smelled of something odd while the other has not. "
-    verdict = judge(
-        ChainVerifier(shipped(), 0.0), embed, start + "Is it fresh?", start + "Is it spoiled?"
+    lenient = ChainVerifier(shipped(), 0.0)
+    stored = "how do I replace a function with a fake one in a test of mine"
+    asked = "In Jest, what do I do to replace a function with a fake one in a test"
+    more = (
+        ", given that the function sits in another file and that the other tests need it as it is"
     )
-    assert (verdict.accepted, verdict.score) == (False, 0.0)
+    short = judge(lenient, embed, asked, stored)
+    assert short.accepted
+    assert short.score > 0
+    long = judge(lenient, embed, asked + more, stored + more)
+    assert (long.accepted, long.score, long.reason) == (False, 0.0, "veto-name")

@@ -73,10 +73,11 @@ def missing_names(a: Parsed, b: Parsed) -> list[str]:
     return [*_missing(a, b), *_missing(b, a)]
 
 
-def _missing(one: Parsed, other: Parsed) -> list[str]:
+@lru_cache(maxsize=4096)
+def _missing(one: Parsed, other: Parsed) -> tuple[str, ...]:
     here = names(one)
     if not here:
-        return []
+        return ()
     stems = {stem(w) for w in other.lower}
     places = {
         c for w in other.lower if (c := SAME_PLACE.get(w) or SAME_PLACE.get(w.removesuffix("s")))
@@ -84,8 +85,8 @@ def _missing(one: Parsed, other: Parsed) -> list[str]:
     squashed = "".join(other.lower)
     initials = _initials(tuple(here))
     if any(s.isupper() and len(n) > 1 and n in initials for n, s in names(other).items()):
-        return []
-    return [
+        return ()
+    return tuple(
         name
         for name, shape in here.items()
         if not (
@@ -95,7 +96,7 @@ def _missing(one: Parsed, other: Parsed) -> list[str]:
             or (SAME_PLACE.get(name) or SAME_PLACE.get(name.removesuffix("s"))) in places
             or (shape.isupper() and 2 <= len(name) <= 5 and name in _initials(other.lower))
         )
-    ]
+    )
 
 
 def entity(a: Parsed, b: Parsed) -> str | None:
